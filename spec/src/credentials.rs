@@ -1,0 +1,160 @@
+//! Sealed credentials: the signed description and the secret document (`credentials.md`).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::Digest;
+use crate::name::{Label, Name};
+use crate::secret::Secret;
+
+/// The `schema` of the secret document.
+pub const SCHEMA: &str = "urn:sealift:secrets:v1";
+
+/// What the signed part says of one database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// SHA-256 of the PEM bundle that the server's certificate must chain to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<Digest>,
+    /// The canonical endpoint.
+    pub endpoint: Label,
+    /// The id that the database got at first use, once known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Label>,
+    /// What people and the command line call it.
+    pub name: Name,
+}
+
+/// The secret half: connection URLs with passwords, and CA certificates. No `Debug`; wiped when dropped.
+pub struct Secrets {
+    /// By database name.
+    pub databases: BTreeMap<Name, SecretDatabase>,
+}
+
+/// The secret half of one database.
+pub struct SecretDatabase {
+    /// PEM certificates, if the connection uses TLS.
+    pub ca: Option<String>,
+    /// The connection URL.
+    pub url: Secret,
+}
+
+// Fields in alphabetical order: this text is written straight into a buffer that is wiped, past the canonical writer.
+#[derive(Serialize)]
+struct WireOut<'a> {
+    databases: BTreeMap<&'a Name, WireOutDatabase<'a>>,
+    schema: &'a str,
+}
+
+#[derive(Serialize)]
+struct WireOutDatabase<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca: Option<&'a str>,
+    url: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireIn {
+    databases: BTreeMap<Name, WireInDatabase>,
+    schema: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireInDatabase {
+    #[serde(default)]
+    ca: Option<String>,
+    url: String,
+}
+
+impl Drop for WireInDatabase {
+    fn drop(&mut self) {
+        self.url.zeroize();
+    }
+}
+
+/// The decrypted document is not of the format. Says nothing of its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecretsError;
+
+impl std::fmt::Display for SecretsError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the decrypted credentials are not a document of this format")
+    }
+}
+
+impl std::error::Error for SecretsError {}
+
+impl Secrets {
+    /// Writes the document that is encrypted.
+    pub fn write(&self) -> Zeroizing<Vec<u8>> {
+        let databases = self.databases.iter();
+        let wire = WireOut {
+            databases: databases
+                .map(|(name, database)| {
+                    (name, WireOutDatabase { ca: database.ca.as_deref(), url: database.url.expose() })
+                })
+                .collect(),
+            schema: SCHEMA,
+        };
+        // Room for the text up front: a growing buffer would leave copies behind.
+        let size = 64
+            + self
+                .databases
+                .values()
+                .map(|d| 300 + 6 * (d.url.expose().len() + d.ca.as_ref().map_or(0, String::len)))
+                .sum::<usize>();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(size));
+        if let Err(error) = serde_json::to_writer(&mut *bytes, &wire) {
+            panic!("strings always serialise: {error}");
+        }
+        bytes
+    }
+
+    /// Reads a decrypted document.
+    ///
+    /// # Errors
+    /// [`SecretsError`] when it is not the one encoding of its content.
+    pub fn read(bytes: &[u8]) -> Result<Self, SecretsError> {
+        let mut wire: WireIn = serde_json::from_slice(bytes).map_err(|_| SecretsError)?;
+        if wire.schema != SCHEMA {
+            return Err(SecretsError);
+        }
+        let databases = std::mem::take(&mut wire.databases).into_iter();
+        let secrets = Self {
+            databases: databases
+                .map(|(name, mut database)| {
+                    let url = Secret::new(std::mem::take(&mut database.url));
+                    (name, SecretDatabase { ca: database.ca.take(), url })
+                })
+                .collect(),
+        };
+        if *secrets.write() != bytes {
+            return Err(SecretsError);
+        }
+        Ok(secrets)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_is_read_as_it_was_written_and_not_otherwise() {
+        let database = SecretDatabase { ca: Some("PEM\n".into()), url: Secret::new("sqlite:a".into()) };
+        let secrets = Secrets { databases: [("main".parse().unwrap(), database)].into() };
+        let bytes = secrets.write();
+        assert_eq!(
+            *bytes,
+            br#"{"databases":{"main":{"ca":"PEM\n","url":"sqlite:a"}},"schema":"urn:sealift:secrets:v1"}"#
+        );
+        assert_eq!(Secrets::read(&bytes).unwrap().databases["main"].url.expose(), "sqlite:a");
+        let spaced = [&**bytes, b" "].concat();
+        assert!(Secrets::read(&spaced).is_err());
+    }
+}
