@@ -7,6 +7,7 @@
 
 pub mod archive;
 pub mod audit;
+pub mod baseline;
 pub mod container;
 pub mod credentials;
 pub mod digest;

@@ -514,6 +514,8 @@ pub enum ManifestError {
     },
     /// The target names no unit, an unknown unit, one twice, or a unit that another one of the target implies.
     Target,
+    /// The baseline does not state exactly the settings of the flavour, each with a plain value.
+    Baseline,
     /// The lists are not sorted or repeat.
     Lists,
     /// The release sequence is 0 or beyond 2^53 - 1.
@@ -532,6 +534,7 @@ impl fmt::Display for ManifestError {
                 write!(f, "the statements of the {direction} script of unit `{id}` do not tile it within the limits")
             }
             Self::Target => f.write_str("the target is not a set of heads among the units"),
+            Self::Baseline => f.write_str("the baseline does not state exactly the settings of the flavour"),
             Self::Lists => f.write_str("the lists are not sorted by digest, each once"),
             Self::Sequence => f.write_str("the release sequence is not between 1 and 2^53 - 1"),
         }
@@ -554,6 +557,9 @@ impl Parts {
         }
         if !self.lists.is_sorted_by(|a, b| a.sha256 < b.sha256) {
             return Err(ManifestError::Lists);
+        }
+        if !crate::baseline::is_complete(&self.baseline, self.flavour) {
+            return Err(ManifestError::Baseline);
         }
         let baseline = self.baseline.digest();
         let engine = self.flavour.engine();
