@@ -160,9 +160,9 @@ impl Server {
         let (user, socket) = (&self.socket_user, self.socket.display());
         match self.engine {
             Engine::Postgresql => {
-                format!("postgresql://{user}@localhost/{database}?host={socket}&port={}", self.port)
+                format!("postgresql://{user}@:{}/{database}?socket={socket}", self.port)
             }
-            _ => format!("mysql://{user}@localhost/{database}?socket={socket}"),
+            _ => format!("mysql://{user}@/{database}?socket={socket}"),
         }
     }
 
