@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         program: "sealift-verifier",
         clock: &clock,
         variable: &|name| std::env::var(name).ok(),
+        input: &mut std::io::stdin().lock(),
         out: &mut std::io::stdout().lock(),
         err: &mut std::io::stderr().lock(),
         terminal: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),

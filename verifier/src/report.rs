@@ -84,6 +84,8 @@ pub struct Process<'a> {
     pub clock: &'a dyn Fn() -> Timestamp,
     /// Looks up an environment variable.
     pub variable: &'a dyn Fn(&str) -> Option<String>,
+    /// Answers and files named `-` come from here.
+    pub input: &'a mut dyn std::io::BufRead,
     /// Data goes here.
     pub out: &'a mut dyn Write,
     /// Words go here.
