@@ -7,5 +7,11 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod clock;
+pub mod config;
+pub mod credentials;
 pub mod engine;
+pub mod environment;
+pub mod operator;
+pub mod state;
 pub mod work;
