@@ -1,1 +1,9 @@
-//! Placeholder.
+//! Secret keys and trust: signing keys, trust roots, host identities, sealed credentials.
+//!
+//! Files are read and written where a function's name says so; nothing here prints, prompts, reads the clock or the
+//! environment. Whether something signed is acceptable is for `sealift_verifier` to say.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod openssh;
+pub mod signer;
+pub mod trust;
