@@ -5,5 +5,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod openssh;
+pub mod passphrase;
 pub mod signer;
 pub mod trust;
