@@ -289,6 +289,14 @@ pub enum EngineError {
         /// Why.
         source: std::io::Error,
     },
+    /// The history belongs to an account that is neither ours nor the database's: whoever owns it could make a write to
+    /// it do anything in our name.
+    Foreign {
+        /// What.
+        what: String,
+        /// Whose.
+        owner: String,
+    },
     /// The target asks for something this engine cannot do.
     Unsupported {
         /// What.
@@ -320,6 +328,9 @@ impl fmt::Display for EngineError {
             Self::Sql { doing, .. } => write!(f, "{doing} failed"),
             Self::Answer { doing } => write!(f, "{doing}: the server answered something unexpected"),
             Self::File { doing, path, .. } => write!(f, "{doing} `{}` failed", Source(path)),
+            Self::Foreign { what, owner } => {
+                write!(f, "`{}` belongs to `{}`, which is not this account", Source(what), Source(owner))
+            }
             Self::Unsupported { what } => write!(f, "this engine has no {what}"),
         }
     }

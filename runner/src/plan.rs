@@ -1,0 +1,440 @@
+//! What a run would do: decided from a verified bundle and a history, and from nothing else (DESIGN section 5, "History
+//! must agree with the bundle").
+//!
+//! Pure: no database, no clock. A [`Plan`] borrows its bundle; its steps hold SQL of reviewed units only; it remembers the
+//! head of the history it was made from and is stale once that has moved. Making one changes nothing and needs no lock, so
+//! the same code answers `plan`, `--dry-run`, `apply` and `revert`. What is not handled yet is refused here: protected
+//! environments (no permits yet), applied units outside the target (no way back by target yet), an interrupted script
+//! whose unit is not exactly the one in the bundle.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
+
+use sealift_spec::Digest;
+use sealift_spec::audit::Action;
+use sealift_spec::history::{AppliedUnit, History, Running, Subject, Under};
+use sealift_spec::manifest::{Direction, Kind, Manifest, Unit};
+use sealift_spec::name::UnitId;
+use sealift_verifier::bundle::{Reviewed, VerifiedBundle};
+use sealift_verifier::trust::Trust;
+
+pub use crate::plan::error::PlanError;
+use crate::work::Work;
+
+mod error;
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Goal {
+    /// Apply pending units.
+    Apply(Reach),
+    /// Revert applied units, the last applied first.
+    Revert(Back),
+}
+
+/// How far to apply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// To the target of the manifest.
+    Target,
+    /// Up to this unit and everything it stands on.
+    To(UnitId),
+    /// So many units.
+    Steps(NonZeroUsize),
+}
+
+/// How far to revert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Back {
+    /// Everything that was applied after this unit, which stays.
+    To(UnitId),
+    /// So many units.
+    Steps(NonZeroUsize),
+    /// Everything.
+    All,
+}
+
+/// One script to run, and the unit as it will stand in the history.
+pub struct Step<'b> {
+    work: Work<'b>,
+    subject: Subject,
+    resume: Option<Resume>,
+}
+
+/// Where a statements-mode script was interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resume {
+    /// How many statements have run.
+    pub done: u64,
+    /// The statement that may or may not have run.
+    pub next: Option<u64>,
+}
+
+impl<'b> Step<'b> {
+    /// What runs.
+    pub fn work(&self) -> &Work<'b> {
+        &self.work
+    }
+
+    /// The unit as history names it.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Where it continues, if it was interrupted before.
+    pub fn resume(&self) -> Option<Resume> {
+        self.resume
+    }
+
+    /// The unit's id.
+    pub fn id(&self) -> &'b UnitId {
+        &self.work.unit().id
+    }
+}
+
+/// What a run would do, in order.
+pub struct Plan<'b> {
+    pub(crate) action: Action,
+    pub(crate) under: Under,
+    pub(crate) head: Digest,
+    pub(crate) first_use: bool,
+    pub(crate) steps: Vec<Step<'b>>,
+    pub(crate) completes: Option<Vec<UnitId>>,
+    held: Vec<UnitId>,
+    left: usize,
+    ahead: bool,
+}
+
+impl<'b> Plan<'b> {
+    /// Apply or revert.
+    pub fn action(&self) -> Action {
+        self.action
+    }
+
+    /// The release, its sequence and the root that accepted it.
+    pub fn under(&self) -> &Under {
+        &self.under
+    }
+
+    /// The head of the history it was made from.
+    pub fn head(&self) -> Digest {
+        self.head
+    }
+
+    /// Whether the database has never been used and would be bound first.
+    pub fn first_use(&self) -> bool {
+        self.first_use
+    }
+
+    /// The scripts that would run, in order.
+    pub fn steps(&self) -> &[Step<'b>] {
+        &self.steps
+    }
+
+    /// Pending units that stay so because they were reverted, or stand on one that was; only a release with a higher
+    /// sequence applies them again.
+    pub fn held(&self) -> &[UnitId] {
+        &self.held
+    }
+
+    /// Pending units that the goal leaves for later (`--to`, `--steps`), held ones not counted.
+    pub fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Whether the database is ahead of the bundle: a release with a higher sequence was here, and nothing is to be done.
+    pub fn ahead(&self) -> bool {
+        self.ahead
+    }
+
+    /// Whether no script would run. (The history may still note that a new release has reached its heads.)
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Whether executing it would write nothing at all.
+    pub fn is_nothing(&self) -> bool {
+        self.steps.is_empty() && self.completes.is_none()
+    }
+}
+
+/// Plans a run.
+///
+/// # Errors
+/// [`PlanError`] with the first reason not to run.
+pub fn plan<'b>(
+    bundle: &'b VerifiedBundle,
+    trust: &Trust,
+    history: &History,
+    goal: &Goal,
+) -> Result<Plan<'b>, PlanError> {
+    let release = bundle.release();
+    let under =
+        Under { release: release.digest(), root: release.root_version(), sequence: release.statement().sequence };
+    agree(bundle, history)?;
+    let survey = Survey::of(bundle.manifest(), history, &under);
+    let choice = match goal {
+        Goal::Apply(reach) => {
+            survey.order(&release.statement().out_of_order)?;
+            survey.forwards(reach)?
+        }
+        Goal::Revert(back) => survey.back(back)?,
+    };
+    if !choice.units.is_empty() {
+        executable(bundle, trust, history)?;
+    }
+    let direction = choice.direction;
+    let steps = choice
+        .units
+        .iter()
+        .map(|unit| {
+            let reviewed = bundle.judge(&unit.id, trust).map_err(PlanError::Unreviewed)?;
+            step(&reviewed, direction, history.running())
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Plan {
+        action: if direction == Direction::Up { Action::Apply } else { Action::Revert },
+        head: history.head(),
+        first_use: history.binding().is_none(),
+        completes: choice.completes,
+        held: choice.held,
+        left: choice.left,
+        ahead: under.sequence < history.sequence(),
+        steps,
+        under,
+    })
+}
+
+/// Whether bundle and history are of one project, environment and engine, and of one mind about what was applied.
+///
+/// # Errors
+/// [`PlanError`].
+fn agree(bundle: &VerifiedBundle, history: &History) -> Result<(), PlanError> {
+    let (manifest, environment) = (bundle.manifest(), bundle.release().environment());
+    if let Some(binding) = history.binding() {
+        if binding.project != *manifest.project() {
+            let (expected, found) = (manifest.project().clone(), binding.project.clone());
+            return Err(PlanError::Project { expected, found });
+        }
+        if binding.environment != *environment {
+            let (expected, found) = (environment.clone(), binding.environment.clone());
+            return Err(PlanError::Environment { expected, found });
+        }
+        if binding.engine != manifest.engine() {
+            return Err(PlanError::Engine { expected: manifest.engine(), found: binding.engine });
+        }
+    }
+    let units: BTreeMap<&UnitId, &Unit> = manifest.units().iter().map(|unit| (&unit.id, unit)).collect();
+    let sequence = bundle.release().statement().sequence;
+    for AppliedUnit { unit: Subject { id, up, .. }, under, .. } in history.applied() {
+        match units.get(id) {
+            Some(unit) if unit.up.sha256 == *up => {}
+            Some(unit) => {
+                return Err(PlanError::Edited { id: id.clone(), applied: *up, found: unit.up.sha256 });
+            }
+            // A newer release may have brought it; whether this one may do anything is another question.
+            None if sequence < history.sequence() => {}
+            None => return Err(PlanError::Unknown { id: id.clone(), sequence: under.sequence }),
+        }
+    }
+    Ok(())
+}
+
+/// What must hold before anything of a bundle is executed, over and above what must hold to look at it.
+fn executable(bundle: &VerifiedBundle, trust: &Trust, history: &History) -> Result<(), PlanError> {
+    let release = bundle.release();
+    let sequence = release.statement().sequence;
+    if sequence < history.sequence() {
+        return Err(PlanError::Older { sequence, newest: history.sequence() });
+    }
+    if release.root_version() < history.root() || trust.root_version() < history.root() {
+        return Err(PlanError::RootFloor { found: release.root_version(), newest: history.root() });
+    }
+    Ok(())
+}
+
+fn step<'b>(
+    reviewed: &Reviewed<'b>,
+    direction: Direction,
+    running: Option<&Running>,
+) -> Result<Step<'b>, PlanError> {
+    let unit = reviewed.unit();
+    let work = Work::new(reviewed, direction)
+        .map_err(|source| PlanError::Script { id: unit.id.clone(), direction, source })?;
+    let subject = Subject { digest: reviewed.digest(), id: unit.id.clone(), up: unit.up.sha256 };
+    let running = running.filter(|running| running.unit.id == unit.id);
+    let resume = running.map(|running| resume(&work, &subject, running)).transpose()?;
+    Ok(Step { work, subject, resume })
+}
+
+/// Whether an interrupted script can go on with the work of this bundle.
+fn resume(work: &Work<'_>, subject: &Subject, running: &Running) -> Result<Resume, PlanError> {
+    let id = || running.unit.id.clone();
+    // The whole unit must be the same, not only the script: its ranges give the statement numbers their meaning.
+    if running.unit != *subject || running.script != work.script().sha256 {
+        let (began, found) = (running.unit.digest, subject.digest);
+        return Err(PlanError::OtherUnit { id: id(), began, found, sequence: running.under.sequence });
+    }
+    let count = work.script().statements.len() as u64;
+    if running.done > count || running.next.is_some_and(|next| next >= count) {
+        return Err(PlanError::Progress { id: id(), done: running.done, count });
+    }
+    let effective = |statement: &sealift_spec::manifest::Statement| !matches!(statement.kind, Kind::Skip | Kind::Session);
+    let touched = running.next.is_some() || work.script().statements.iter().take(running.done as usize).any(effective);
+    if touched && work.script().not_resumable {
+        return Err(PlanError::NotResumable { id: id(), done: running.done, count });
+    }
+    Ok(Resume { done: running.done, next: running.next })
+}
+
+/// How the units of a manifest stand in a database.
+struct Survey<'b, 'h> {
+    manifest: &'b Manifest,
+    history: &'h History,
+    under: &'h Under,
+    applied: BTreeSet<&'h UnitId>,
+    wanted: BTreeSet<&'b str>,
+}
+
+struct Choice<'b> {
+    direction: Direction,
+    units: Vec<&'b Unit>,
+    held: Vec<UnitId>,
+    left: usize,
+    completes: Option<Vec<UnitId>>,
+}
+
+impl<'b, 'h> Survey<'b, 'h> {
+    fn of(manifest: &'b Manifest, history: &'h History, under: &'h Under) -> Self {
+        let (applied, wanted) = (history.applied_ids(), manifest.ancestors(manifest.target()));
+        Self { manifest, history, under, applied, wanted }
+    }
+
+    fn is_applied(&self, unit: &Unit) -> bool {
+        self.applied.contains(&unit.id)
+    }
+
+    /// Wanted and not applied, in manifest order.
+    fn pending(&self) -> impl Iterator<Item = &'b Unit> {
+        self.manifest.units().iter().filter(|unit| self.wanted.contains(unit.id.as_str()) && !self.is_applied(unit))
+    }
+
+    /// The reverted units that this release must leave alone, and the pending ones that stand on them.
+    fn held(&self) -> BTreeSet<&'b UnitId> {
+        let mut held: BTreeSet<&UnitId> = BTreeSet::new();
+        for unit in self.pending() {
+            let sequence = self.history.held().get(&unit.id);
+            let itself = sequence.is_some_and(|sequence| *sequence >= self.under.sequence);
+            if itself || unit.parents.iter().any(|parent| held.contains(parent)) {
+                held.insert(&unit.id);
+            }
+        }
+        held
+    }
+
+    /// No pending unit may stand before an applied one, unless the release says so; nothing applied may be unwanted.
+    fn order(&self, allowed: &[UnitId]) -> Result<(), PlanError> {
+        let units = self.manifest.units();
+        // A lower-sequence bundle does nothing at all, so it cannot do it out of order.
+        if self.under.sequence < self.history.sequence() {
+            return Ok(());
+        }
+        if let Some(unit) = units.iter().find(|unit| self.is_applied(unit) && !self.wanted.contains(unit.id.as_str())) {
+            return Err(PlanError::Outside { id: unit.id.clone() });
+        }
+        let Some(last) = units.iter().rposition(|unit| self.is_applied(unit)) else { return Ok(()) };
+        let running = self.history.running().map(|running| &running.unit.id);
+        let early = units[..last].iter().find(|unit| {
+            self.wanted.contains(unit.id.as_str())
+                && !self.is_applied(unit)
+                && running != Some(&unit.id)
+                && !allowed.contains(&unit.id)
+        });
+        match early {
+            Some(unit) => Err(PlanError::OutOfOrder { id: unit.id.clone(), before: units[last].id.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn forwards(&self, reach: &Reach) -> Result<Choice<'b>, PlanError> {
+        let running = self.running(Direction::Up)?;
+        let held = self.held();
+        let mut free: Vec<&Unit> = self.pending().filter(|unit| !held.contains(&unit.id)).collect();
+        let all = free.len();
+        if let Some(running) = running {
+            // What was begun is finished first, wherever the goal lies, and whether or not it is held.
+            free.retain(|unit| unit.id != running.id);
+            free.insert(0, running);
+        }
+        match reach {
+            Reach::Target => {}
+            Reach::Steps(steps) => free.truncate(steps.get()),
+            Reach::To(id) => {
+                self.manifest.unit(id.as_str()).ok_or_else(|| PlanError::NoSuchUnit { id: id.clone() })?;
+                if !self.wanted.contains(id.as_str()) {
+                    return Err(PlanError::Beyond { id: id.clone() });
+                }
+                let goal = self.manifest.ancestors([id]);
+                let begun = running.map(|running| &running.id);
+                free.retain(|unit| goal.contains(unit.id.as_str()) || begun == Some(&unit.id));
+            }
+        }
+        let held: Vec<UnitId> =
+            held.into_iter().filter(|id| free.iter().all(|unit| unit.id != **id)).cloned().collect();
+        let left = all.saturating_sub(free.len());
+        let reached = held.is_empty() && left == 0 && self.under.sequence >= self.history.sequence();
+        let noted = free.is_empty()
+            && self.history.completed().is_some_and(|(under, heads)| {
+                under.release == self.under.release && heads.as_slice() == self.manifest.target()
+            });
+        let completes = (reached && !noted).then(|| self.manifest.target().to_vec());
+        Ok(Choice { direction: Direction::Up, units: free, held, left, completes })
+    }
+
+    fn back(&self, back: &Back) -> Result<Choice<'b>, PlanError> {
+        let running = self.running(Direction::Down)?;
+        let applied = self.history.applied();
+        let begun = running.map(|running| &running.id);
+        // The interrupted one still counts as applied; it goes first.
+        let mut order: Vec<&UnitId> = applied.iter().rev().map(|applied| &applied.unit.id).collect();
+        if let Some(begun) = begun {
+            order.retain(|id| *id != begun);
+            order.insert(0, begun);
+        }
+        let count = match back {
+            Back::All => order.len(),
+            Back::Steps(steps) => steps.get().min(order.len()),
+            Back::To(id) => {
+                let known = self.manifest.unit(id.as_str()).is_some();
+                let missing =
+                    || if known { PlanError::NotApplied { id: id.clone() } } else { PlanError::NoSuchUnit { id: id.clone() } };
+                order.iter().position(|applied| *applied == id).ok_or_else(missing)?.max(usize::from(begun.is_some()))
+            }
+        };
+        let units = order[..count]
+            .iter()
+            .map(|id| {
+                let unit = self.manifest.unit(id.as_str());
+                let unit = unit.ok_or_else(|| PlanError::Unknown { id: (*id).clone(), sequence: self.history.sequence() })?;
+                if unit.down.is_none() {
+                    return Err(PlanError::NoDown { id: unit.id.clone(), file: unit.up.file.to_string() });
+                }
+                Ok(unit)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Choice { direction: Direction::Down, units, held: Vec::new(), left: 0, completes: None })
+    }
+
+    /// The interrupted unit, if it was going the same way.
+    fn running(&self, direction: Direction) -> Result<Option<&'b Unit>, PlanError> {
+        let Some(running) = self.history.running() else { return Ok(None) };
+        let id = || running.unit.id.clone();
+        if running.direction != direction {
+            return Err(PlanError::OtherWay { id: id(), direction: running.direction, done: running.done });
+        }
+        match self.manifest.unit(running.unit.id.as_str()) {
+            Some(unit) => Ok(Some(unit)),
+            None => Err(PlanError::Unknown { id: id(), sequence: running.under.sequence }),
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Why a run was refused, could not be told, or ended early; each with its exit status and what to do.
+
+use std::fmt;
+
+use sealift_spec::Timestamp;
+use sealift_spec::history::HistoryError;
+use sealift_spec::manifest::{Flavour, ServerVersion};
+use sealift_spec::name::Name;
+use sealift_verifier::report::{Exit, Failure};
+
+use crate::audit::AuditLogError;
+use crate::clock::ClockError;
+use crate::engine::{EngineError, ReadOnly};
+use crate::execute::ExecuteError;
+use crate::plan::PlanError;
+use crate::run::Finished;
+
+/// Why a run did not go as asked.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The clock cannot be believed.
+    Clock(ClockError),
+    /// The release ran out between verification and the lock.
+    Expired {
+        /// Since when it is not valid.
+        not_after: Timestamp,
+    },
+    /// Changes to a protected environment need a permit.
+    Protected {
+        /// The environment.
+        environment: Name,
+    },
+    /// No audit log was given, and the environment is not a reserved one.
+    NoAudit,
+    /// The audit log cannot be written.
+    Audit(AuditLogError),
+    /// Everything was done, but the audit log does not say so.
+    Unaudited(AuditLogError),
+    /// The kernel gave no random bytes.
+    Random,
+    /// The endpoint's engine is not built in.
+    NoEngine,
+    /// The database could not be reached or used.
+    Engine(EngineError),
+    /// Another program answers than the bundle is written for.
+    Flavour {
+        /// What the bundle is written for.
+        expected: Flavour,
+        /// What answers.
+        found: Flavour,
+    },
+    /// The server is older than the bundle is written for.
+    TooOld {
+        /// The program.
+        flavour: Flavour,
+        /// The oldest version the bundle is written for.
+        needed: ServerVersion,
+        /// What answers.
+        found: ServerVersion,
+    },
+    /// The server takes no changes.
+    ReadOnly(ReadOnly),
+    /// The database has objects and no history.
+    NotEmpty,
+    /// The history was tampered with, or is no history.
+    History(HistoryError),
+    /// The bundle and the database do not fit, or a unit may not run.
+    Plan(PlanError),
+    /// The execution ended early.
+    Stopped {
+        /// What was done before, and stays.
+        done: Vec<Finished>,
+        /// Why.
+        source: ExecuteError,
+    },
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Clock(source) => write!(f, "{source}"),
+            Self::Expired { not_after } => write!(f, "the release expired at {not_after}, before its turn came"),
+            Self::Protected { environment } => {
+                write!(f, "environment `{environment}` is protected, and changes to it need a permit")
+            }
+            Self::NoAudit => f.write_str("there is no audit log to write to"),
+            Self::Audit(_) => f.write_str("nothing was changed: the audit log cannot be used"),
+            Self::Unaudited(_) => f.write_str("the database was changed, but the audit log does not say how it ended"),
+            Self::Random => f.write_str("the kernel gave no random bytes"),
+            Self::NoEngine => f.write_str("this build has no such engine"),
+            Self::Engine(source) => write!(f, "{source}"),
+            Self::Flavour { expected, found } => {
+                write!(f, "the server is {found}, the bundle is written for {expected}")
+            }
+            Self::TooOld { flavour, needed, found } => {
+                write!(f, "the server is {flavour} {found}, the bundle is written for {needed} or newer")
+            }
+            Self::ReadOnly(ReadOnly::Replica) => f.write_str("the server is a replica and takes no changes"),
+            Self::ReadOnly(ReadOnly::Setting) => f.write_str("the server or database is set to read-only"),
+            Self::NotEmpty => f.write_str("the database has objects already, and no history of ours"),
+            Self::History(source) => write!(f, "{source}"),
+            Self::Plan(source) => write!(f, "{source}"),
+            Self::Stopped { source, .. } => write!(f, "{source}"),
+        }
+    }
+}
+
+// Variants that only carry another error speak with its voice, so their source is that error's source.
+impl std::error::Error for RunError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Audit(source) | Self::Unaudited(source) => Some(source),
+            Self::Engine(source) => source.source(),
+            Self::History(source) => source.source(),
+            Self::Plan(source) => source.source(),
+            Self::Stopped { source, .. } => source.source(),
+            _ => None,
+        }
+    }
+}
+
+impl EngineError {
+    /// The exit status it leads to.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::UnknownSetting { .. } | Self::Setting { .. } | Self::Unsupported { .. } | Self::Foreign { .. } => Exit::No,
+            _ => Exit::Unknown,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Connect { .. } => {
+                "check that the server runs and that this host may connect; nothing was changed".to_owned()
+            }
+            Self::Lost(_) => "run the same command again".to_owned(),
+            Self::Clear { .. } => "give the CA certificate of the server with the credentials".to_owned(),
+            Self::Held { .. } => "wait until the other run is done, or give more time with `--lock-wait`".to_owned(),
+            Self::UnknownSetting { .. } | Self::Setting { .. } => {
+                "change the session baseline in `sealift.toml`, review and pack again".to_owned()
+            }
+            Self::Foreign { .. } => "somebody else made it, and could make it do anything in our name: look at it, then \
+                                     give it to the account that runs migrations or drop it"
+                .to_owned(),
+            Self::Sql { .. } | Self::Answer { .. } | Self::File { .. } | Self::Unsupported { .. } => return None,
+        })
+    }
+}
+
+impl RunError {
+    /// The exit status it leads to.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Clock(_) | Self::NoAudit | Self::Audit(_) | Self::Unaudited(_) | Self::Random | Self::NoEngine => {
+                Exit::Unknown
+            }
+            Self::Expired { .. }
+            | Self::Protected { .. }
+            | Self::Flavour { .. }
+            | Self::TooOld { .. }
+            | Self::ReadOnly(_)
+            | Self::NotEmpty
+            | Self::History(_) => Exit::No,
+            Self::Engine(source) => source.exit(),
+            Self::Plan(source) => source.exit(),
+            Self::Stopped { source, .. } => source.exit(),
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Clock(_) => "set the clock of this host".to_owned(),
+            Self::Expired { .. } => "pack and sign it again".to_owned(),
+            Self::Protected { .. } => "this version has no permits yet: only `plan` and `status` work there".to_owned(),
+            Self::NoAudit => "name the audit log in the configuration".to_owned(),
+            Self::Unaudited(_) => "what happened stands in the history of the database: see `history`".to_owned(),
+            Self::Engine(source) => return source.hint(),
+            Self::Flavour { .. } => "MySQL and MariaDB read some SQL differently: pack for the server that runs here".to_owned(),
+            Self::ReadOnly(ReadOnly::Replica) => "connect to the primary".to_owned(),
+            Self::NotEmpty => "the first run needs an empty database; check that this is the one that was meant".to_owned(),
+            Self::History(_) => "the history is hash-chained and was changed by somebody: compare it with the audit log \
+                                 and a backup before anything else"
+                .to_owned(),
+            Self::Plan(source) => return source.hint(),
+            Self::Stopped { source, .. } => return source.hint(),
+            Self::Audit(_) | Self::Random | Self::NoEngine | Self::TooOld { .. } | Self::ReadOnly(_) => return None,
+        })
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let (exit, hint) = (error.exit(), error.hint());
+        let failure = Self::new(exit, error);
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+impl From<EngineError> for RunError {
+    fn from(source: EngineError) -> Self {
+        Self::Engine(source)
+    }
+}
+
+impl From<PlanError> for RunError {
+    fn from(source: PlanError) -> Self {
+        Self::Plan(source)
+    }
+}
+
+impl From<HistoryError> for RunError {
+    fn from(source: HistoryError) -> Self {
+        Self::History(source)
+    }
+}
+
+impl From<ClockError> for RunError {
+    fn from(source: ClockError) -> Self {
+        Self::Clock(source)
+    }
+}
