@@ -4,7 +4,11 @@
 //! environment. Whether something signed is acceptable is for `sealift_verifier` to say.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod file;
+pub mod identity;
 pub mod openssh;
 pub mod passphrase;
+pub mod passphrase;
+mod place;
 pub mod signer;
 pub mod trust;

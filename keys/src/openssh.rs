@@ -12,13 +12,14 @@ use std::path::{Path, PathBuf};
 use sealift_spec::key::KeyError;
 use sealift_spec::name::Person;
 use sealift_spec::secret::Secret;
-use sealift_verifier::file::{self, FileError};
+use sealift_verifier::file::{FileError, open, open_private, read_all};
 use sealift_verifier::report::{Exit, Failure};
 use ssh_key::private::{Ed25519Keypair, Ed25519PrivateKey, KeypairData};
 use ssh_key::public::Ed25519PublicKey;
 use ssh_key::{Algorithm, Cipher, Kdf, LineEnding, PrivateKey};
 use zeroize::Zeroizing;
 
+use crate::file;
 use crate::signer::{RandomError, Signer};
 
 /// The largest key file that is read.
@@ -151,18 +152,18 @@ pub fn read(path: &Path, ask: &mut Ask<'_>) -> Result<Signer, ReadError> {
     if path.extension().is_some_and(|extension| extension == "pub") {
         return Err(ReadError::Public { path: path_of() });
     }
-    let (file, metadata) = match file::open_private(path) {
+    let (file, metadata) = match open_private(path) {
         Ok(opened) => opened,
         // A public key may be readable by all: what is wrong then is not the mode.
         Err(FileError::Readable { .. }) if is_public(path) => return Err(ReadError::Public { path: path_of() }),
         Err(error) => return Err(ReadError::File(error)),
     };
-    let bytes = Zeroizing::new(file::read_all(file, metadata.len(), path, LIMIT).map_err(ReadError::File)?);
+    let bytes = Zeroizing::new(read_all(file, metadata.len(), path, LIMIT).map_err(ReadError::File)?);
     parse(&bytes, path, ask)
 }
 
 fn is_public(path: &Path) -> bool {
-    let bytes = file::open(path).and_then(|(file, metadata)| file::read_all(file, metadata.len(), path, LIMIT));
+    let bytes = open(path).and_then(|(file, metadata)| read_all(file, metadata.len(), path, LIMIT));
     bytes.is_ok_and(|bytes| looks_public(&bytes))
 }
 
@@ -210,22 +211,12 @@ fn parse(bytes: &[u8], path: &Path, ask: &mut Ask<'_>) -> Result<Signer, ReadErr
     Ok(signer)
 }
 
-/// Why a key was not written.
+/// Why a key pair was not written.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// The file exists.
-    Exists {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A file cannot be written.
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    /// A file exists or cannot be written.
+    File(file::WriteError),
     /// There is no randomness for the salt.
     Random(RandomError),
     /// The key cannot be encoded: our bug.
@@ -235,8 +226,7 @@ pub enum WriteError {
 impl fmt::Display for WriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exists { path } => write!(f, "`{}` exists and is not overwritten", path.display()),
-            Self::Io { path, .. } => write!(f, "cannot write `{}`", path.display()),
+            Self::File(_) => f.write_str("the key pair was not written"),
             Self::Random(_) => f.write_str("the key cannot be encrypted"),
             Self::Encode(_) => f.write_str("the key cannot be encoded: please report this"),
         }
@@ -246,10 +236,9 @@ impl fmt::Display for WriteError {
 impl Error for WriteError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Io { source, .. } => Some(source),
+            Self::File(error) => Some(error),
             Self::Random(error) => Some(error),
             Self::Encode(error) => Some(&**error),
-            Self::Exists { .. } => None,
         }
     }
 }
@@ -257,7 +246,7 @@ impl Error for WriteError {
 impl From<WriteError> for Failure {
     fn from(error: WriteError) -> Self {
         match error {
-            WriteError::Exists { .. } => Self::new(Exit::No, error).hint("choose another name"),
+            WriteError::File(file::WriteError::Exists { .. }) => Self::new(Exit::No, error).hint("choose another name"),
             _ => Self::new(Exit::Unknown, error),
         }
     }
@@ -279,24 +268,12 @@ pub fn public_path(private: &Path) -> PathBuf {
 pub fn write(signer: &Signer, holder: &Person, passphrase: Option<&Secret>, path: &Path) -> Result<(), WriteError> {
     let public_path = public_path(path);
     for path in [path, &public_path] {
-        // Asked first for a friendly answer; the writes below are what guarantees it.
-        if path.symlink_metadata().is_ok() {
-            return Err(WriteError::Exists { path: path.to_owned() });
-        }
+        file::free(path).map_err(WriteError::File)?;
     }
     let private = encode(signer, holder, passphrase)?;
     let public = format!("{} {holder}\n", signer.public_key());
-    create(path, private.as_bytes(), 0o600)?;
-    create(&public_path, public.as_bytes(), 0o644).inspect_err(|_| {
-        let _ = std::fs::remove_file(path);
-    })
-}
-
-fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), WriteError> {
-    file::write(path, bytes, mode, false).map_err(|source| match source.kind() {
-        io::ErrorKind::AlreadyExists => WriteError::Exists { path: path.to_owned() },
-        _ => WriteError::Io { path: path.to_owned(), source },
-    })
+    let files = ((path, private.as_bytes(), 0o600), (public_path.as_path(), public.as_bytes(), 0o644));
+    file::create_both(files.0, files.1).map_err(WriteError::File)
 }
 
 fn encode(signer: &Signer, holder: &Person, passphrase: Option<&Secret>) -> Result<Zeroizing<String>, WriteError> {

@@ -1,27 +1,38 @@
-//! Asking for a passphrase, on a terminal and without echo.
-//!
-//! For the command lines of this crate and of the bundler; the libraries take what a callback gives them.
+//! Asks for passphrases on the terminal, without echo. The only place that does; everything else takes a function.
 
 use std::io;
 use std::path::Path;
 
 use sealift_spec::secret::Secret;
 
-/// Asks for the passphrase of a key file.
+/// Asks for the passphrase of an existing key file.
 ///
 /// # Errors
-/// [`io::ErrorKind::NotFound`] when nobody sits at a terminal; otherwise what reading it fails with.
+/// When there is no terminal to ask on, or it cannot be read.
 pub fn ask(path: &Path, terminal: bool) -> io::Result<Secret> {
     prompt(&format!("passphrase of {}: ", path.display()), terminal)
 }
 
-/// Asks a question whose answer is a secret.
+/// Asks for the passphrase of a new key file, twice.
 ///
 /// # Errors
-/// As [`ask`].
-pub fn prompt(question: &str, terminal: bool) -> io::Result<Secret> {
-    if !terminal {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "there is no terminal to ask on"));
+/// When there is no terminal to ask on, the passphrase is empty ([`io::ErrorKind::InvalidInput`]), or the two answers
+/// differ ([`io::ErrorKind::InvalidData`]).
+pub fn ask_new(path: &Path, terminal: bool) -> io::Result<Secret> {
+    let first = prompt(&format!("new passphrase of {}: ", path.display()), terminal)?;
+    if first.expose().is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the passphrase is empty"));
     }
-    rpassword::prompt_password(question).map(Secret::new)
+    let second = prompt("the same passphrase again: ", terminal)?;
+    if first.expose() != second.expose() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the two passphrases differ"));
+    }
+    Ok(first)
+}
+
+fn prompt(words: &str, terminal: bool) -> io::Result<Secret> {
+    if !terminal {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "there is no terminal to ask on"));
+    }
+    rpassword::prompt_password(words).map(Secret::new)
 }

@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
+use sealift_keys::file;
 use sealift_keys::openssh::{self, ReadError, WriteError};
 use sealift_keys::signer::Signer;
 use sealift_spec::key::PublicKey;
@@ -110,17 +111,26 @@ fn nothing_is_overwritten_and_nothing_is_left_behind() {
     for taken in ["key", "key.pub"] {
         write(&folder.path().join(taken), "mine", 0o600);
         let error = openssh::write(&signer, &holder, None, &path).unwrap_err();
-        assert!(matches!(&error, WriteError::Exists { path } if path.ends_with(taken)), "{error}");
+        assert!(
+            matches!(&error, WriteError::File(file::WriteError::Exists { path }) if path.ends_with(taken)),
+            "{error}"
+        );
         assert_eq!(fs::read_to_string(folder.path().join(taken)).unwrap(), "mine");
         fs::remove_file(folder.path().join(taken)).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{taken}");
     }
     // A link to nowhere is a name that is taken too.
     symlink(folder.path().join("elsewhere"), &path).unwrap();
-    assert!(matches!(openssh::write(&signer, &holder, None, &path), Err(WriteError::Exists { .. })));
+    assert!(matches!(
+        openssh::write(&signer, &holder, None, &path),
+        Err(WriteError::File(file::WriteError::Exists { .. }))
+    ));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     let nowhere = folder.path().join("no/key");
-    assert!(matches!(openssh::write(&signer, &holder, None, &nowhere), Err(WriteError::Io { .. })));
+    assert!(matches!(
+        openssh::write(&signer, &holder, None, &nowhere),
+        Err(WriteError::File(file::WriteError::Io { .. }))
+    ));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! most 400 days. What is legal but unwise comes back as [`Warning`]s.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use sealift_spec::Timestamp;
 use sealift_spec::key::PublicKey;
@@ -17,6 +18,7 @@ use sealift_verifier::signature;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::place;
 use crate::trust::assessment::{self, Assessment};
 use crate::trust::problem::{Problem, SourceError, Warning};
 use crate::trust::{Draft, Terms};
@@ -112,9 +114,8 @@ fn shape(message: &str) -> String {
     Plain(&lines.join("; ")).to_string()
 }
 
-fn refuse(text: &str, span: Option<&std::ops::Range<usize>>, problem: Problem) -> SourceError {
-    let before = span.and_then(|span| text.as_bytes().get(..span.start));
-    SourceError { line: before.map(|before| 1 + before.iter().filter(|byte| **byte == b'\n').count()), problem }
+fn refuse(text: &str, span: Option<&Range<usize>>, problem: Problem) -> SourceError {
+    SourceError { line: span.map(|span| place::line(text, span)), problem }
 }
 
 struct Compiler<'t> {
