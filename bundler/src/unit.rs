@@ -1,0 +1,182 @@
+//! From migrations to units: directives, statements, parents, timeouts.
+
+use std::fmt;
+
+use sealift_spec::Digest;
+use sealift_spec::manifest::{Engine, Mode, Script, Timeouts, Unit};
+use sealift_spec::name::UnitId;
+
+use crate::directive::{self, DirectiveError};
+use crate::project::Project;
+use crate::source::{Migration, MigrationSet, SourceFile};
+use crate::split::{self, Request, SplitError};
+
+/// Why a migration cannot become a unit.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum UnitError {
+    /// A directive is not understood.
+    Directive {
+        /// The file.
+        file: String,
+        /// Why.
+        source: DirectiveError,
+    },
+    /// The script cannot be split.
+    Split {
+        /// The file.
+        file: String,
+        /// Why.
+        source: Box<SplitError>,
+    },
+    /// A parent is no migration that comes before.
+    Parent {
+        /// The file.
+        file: String,
+        /// The parent.
+        parent: UnitId,
+    },
+    /// The up and down script of a SQLite migration want foreign keys both on and off.
+    ForeignKeys {
+        /// The file.
+        file: String,
+    },
+}
+
+impl fmt::Display for UnitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directive { file, .. } | Self::Split { file, .. } => write!(f, "`{file}` cannot be packed"),
+            Self::Parent { file, parent } => {
+                write!(f, "`{file}` names parent `{parent}`, which is no earlier migration")
+            }
+            Self::ForeignKeys { file } => {
+                write!(f, "`{file}` and its other script want foreign keys both on and off")
+            }
+        }
+    }
+}
+
+impl std::error::Error for UnitError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Directive { source, .. } => Some(source),
+            Self::Split { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl UnitError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Directive { .. } => Some(directive::HINT.to_owned()),
+            Self::Split { source, .. } => source.hint().map(|hint| hint.to_string()),
+            Self::Parent { .. } => Some("name a migration with a lower version, or `parents=none`".to_owned()),
+            Self::ForeignKeys { .. } => Some("say `-- sealift: foreign-keys=on` or `=off` on top of both".to_owned()),
+        }
+    }
+}
+
+/// A unit with the bytes of its scripts and what is to be said about them.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// The unit.
+    pub unit: Unit,
+    /// The migration it was made from.
+    pub migration: Migration,
+    /// Warnings: file, line, words.
+    pub warnings: Vec<(String, usize, String)>,
+}
+
+struct Prepared {
+    script: Script,
+    directives: directive::Directives,
+    foreign_keys: Option<bool>,
+}
+
+fn prepare(
+    file: &SourceFile,
+    project: &Project,
+    warnings: &mut Vec<(String, usize, String)>,
+) -> Result<Prepared, UnitError> {
+    let name = file.name.to_string();
+    // The splitter reports what is not UTF-8; there are no directives in such a file.
+    let text = std::str::from_utf8(&file.sql).unwrap_or_default();
+    let directives = directive::read(text).map_err(|source| UnitError::Directive { file: name.clone(), source })?;
+    let request = Request { no_transaction: directives.no_transaction };
+    let view = split::view(project.flavour, &file.sql, request)
+        .map_err(|source| UnitError::Split { file: name.clone(), source: Box::new(source) })?;
+    warnings.extend(view.warnings.into_iter().map(|warning| (name.clone(), warning.line, warning.text)));
+    let foreign_keys = directives.foreign_keys.or(view.foreign_keys);
+    let script = Script {
+        file: file.name.clone(),
+        mode: view.mode,
+        not_resumable: view.not_resumable,
+        sha256: Digest::of(&file.sql),
+        size: file.sql.len() as u64,
+        statements: view.statements,
+    };
+    Ok(Prepared { script, directives, foreign_keys })
+}
+
+/// Makes the units of a project, parents first.
+///
+/// # Errors
+/// [`UnitError`] for the first migration that cannot become one.
+pub fn draft(set: MigrationSet, project: &Project) -> Result<Vec<Draft>, UnitError> {
+    let baseline = project.baseline.digest();
+    let engine = project.flavour.engine();
+    let mut drafts: Vec<Draft> = Vec::new();
+    for migration in set.migrations {
+        let file = migration.up.name.to_string();
+        let mut warnings = Vec::new();
+        let up = prepare(&migration.up, project, &mut warnings)?;
+        let down = migration.down.as_ref().map(|down| prepare(down, project, &mut warnings)).transpose()?;
+        let said = [Some(&up), down.as_ref()];
+        let mut foreign_keys = said.iter().flatten().filter_map(|prepared| prepared.foreign_keys);
+        let first = foreign_keys.next();
+        if foreign_keys.any(|other| Some(other) != first) {
+            return Err(UnitError::ForeignKeys { file });
+        }
+        let parents = match up.directives.parents {
+            Some(parents) => parents,
+            None => drafts.last().map(|draft| draft.unit.id.clone()).into_iter().collect(),
+        };
+        if let Some(parent) = parents.iter().find(|parent| !drafts.iter().any(|draft| draft.unit.id == **parent)) {
+            return Err(UnitError::Parent { file, parent: parent.clone() });
+        }
+        let timeouts = Timeouts {
+            lock_ms: up.directives.lock_ms.unwrap_or(project.timeouts.lock_ms),
+            statement_ms: up.directives.statement_ms.unwrap_or(project.timeouts.statement_ms),
+        };
+        if down.is_none() {
+            warnings.push((file, 1, "there is no down script: this migration cannot be reverted".to_owned()));
+        }
+        let unit = Unit {
+            author: up.directives.author.unwrap_or_else(|| project.author.clone()),
+            baseline,
+            down: down.map(|down| down.script),
+            engine,
+            flavour: project.flavour,
+            foreign_keys: (engine == Engine::Sqlite).then(|| first.unwrap_or(false)),
+            id: migration.id.clone(),
+            name: migration.name.clone(),
+            parents,
+            project: project.name.clone(),
+            timeouts,
+            up: up.script,
+        };
+        drafts.push(Draft { unit, migration, warnings });
+    }
+    Ok(drafts)
+}
+
+/// How a mode reads in listings.
+pub fn mode_words(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Transaction => "one transaction",
+        Mode::Statements => "statement by statement",
+    }
+}
