@@ -166,13 +166,27 @@ pub struct Head {
     pub at: Option<Timestamp>,
 }
 
+impl Default for Head {
+    /// The end of an empty log.
+    fn default() -> Self {
+        Self { seq: 0, digest: genesis(), at: None }
+    }
+}
+
 /// Reads a whole log and checks its chain.
 ///
 /// # Errors
 /// [`AuditError`] naming the first line that is wrong.
 pub fn read(log: &[u8]) -> std::result::Result<(Vec<Record>, Head), AuditError> {
+    read_after(Head::default(), log)
+}
+
+/// Reads what follows a verified part of a log, and checks that it does follow.
+///
+/// # Errors
+/// [`AuditError`] naming the first line that is wrong.
+pub fn read_after(mut head: Head, log: &[u8]) -> std::result::Result<(Vec<Record>, Head), AuditError> {
     let mut records = Vec::new();
-    let mut head = Head { seq: 0, digest: genesis(), at: None };
     for line in log.split_inclusive(|byte| *byte == b'\n') {
         let number = head.seq + 1;
         let text = line.strip_suffix(b"\n").ok_or(AuditError::Torn { line: number })?;
@@ -219,5 +233,14 @@ mod tests {
         let removed: String = text.lines().skip(1).map(|line| format!("{line}\n")).collect();
         assert!(matches!(read(removed.as_bytes()), Err(AuditError::Broken { line: 1 })));
         assert!(matches!(read(text.trim_end().as_bytes()), Err(AuditError::Torn { line: 3 })));
+    }
+
+    #[test]
+    fn a_log_can_be_read_on_from_where_it_was_left() {
+        let log = log();
+        let first = log.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        let (_, head) = read(&log[..first]).unwrap();
+        assert_eq!(read_after(head, &log[first..]).unwrap().1, read(&log).unwrap().1);
+        assert!(matches!(read_after(head, &log), Err(AuditError::Broken { line: 2 })));
     }
 }
