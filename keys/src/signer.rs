@@ -29,7 +29,12 @@ pub struct Signer {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SignError {
-    /// The key has signed this envelope already, or it has as many signatures as it may have.
+    /// The key has signed already.
+    Already {
+        /// The key.
+        key_id: KeyId,
+    },
+    /// The envelope has as many signatures as it may have.
     Envelope(EnvelopeError),
     /// The key is none of the root's keys.
     NotRootKey {
@@ -38,15 +43,8 @@ pub enum SignError {
         /// The root's version.
         version: u64,
     },
-    /// The key has signed this root already, or it has as many signatures as it may have.
-    Root {
-        /// The key.
-        key_id: KeyId,
-        /// The root's version.
-        version: u64,
-        /// What the format says.
-        source: RootError,
-    },
+    /// The root has as many signatures as it may have.
+    Root(RootError),
     /// The signature that came out does not verify. Either the machine miscalculates or this is our bug.
     Faulty {
         /// The key.
@@ -57,9 +55,10 @@ pub enum SignError {
 impl fmt::Display for SignError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Envelope(_) => f.write_str("the envelope takes no signature by this key"),
+            Self::Already { key_id } => write!(f, "`{key_id}` has signed it already"),
+            Self::Envelope(_) => f.write_str("the envelope takes no more signatures"),
             Self::NotRootKey { key_id, version } => write!(f, "`{key_id}` is no key of root {version}"),
-            Self::Root { key_id, version, .. } => write!(f, "root {version} takes no signature by `{key_id}`"),
+            Self::Root(_) => f.write_str("the root takes no more signatures"),
             Self::Faulty { key_id } => {
                 write!(
                     f,
@@ -74,7 +73,7 @@ impl std::error::Error for SignError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Envelope(error) => Some(error),
-            Self::Root { source, .. } => Some(source),
+            Self::Root(error) => Some(error),
             _ => None,
         }
     }
@@ -137,9 +136,12 @@ impl Signer {
     /// Adds this key's signature to an envelope and returns the key ID it goes by.
     ///
     /// # Errors
-    /// [`SignError::Envelope`] when the key has signed it already; [`SignError::Faulty`].
+    /// [`SignError::Already`], [`SignError::Envelope`] or [`SignError::Faulty`].
     pub fn sign_envelope(&self, envelope: &mut Envelope) -> Result<KeyId, SignError> {
         let key_id = self.public_key().id();
+        if envelope.signatures().iter().any(|present| present.key_id == key_id) {
+            return Err(SignError::Already { key_id });
+        }
         let bytes = self.sign(&envelope.signed_bytes())?;
         envelope.attach(Signature { key_id, bytes }).map_err(SignError::Envelope)?;
         Ok(key_id)
@@ -148,20 +150,18 @@ impl Signer {
     /// Adds this key's signature to a root and returns the TUF key ID it goes by.
     ///
     /// # Errors
-    /// [`SignError::NotRootKey`] when the root does not list the key, [`SignError::Root`] when the key has signed it
-    /// already; [`SignError::Faulty`].
+    /// [`SignError::NotRootKey`], [`SignError::Already`], [`SignError::Root`] or [`SignError::Faulty`].
     pub fn sign_root(&self, root: &mut RootFile) -> Result<Digest, SignError> {
         let (public, version) = (self.public_key(), root.root().version);
         if !root.root().keys.contains(&public) {
             return Err(SignError::NotRootKey { key_id: public.id(), version });
         }
         let key_id = tuf_key_id(&public);
+        if root.signatures().iter().any(|present| present.key_id == key_id) {
+            return Err(SignError::Already { key_id: public.id() });
+        }
         let bytes = self.sign(root.signed_bytes())?;
-        root.attach(RootSignature { key_id, bytes }).map_err(|source| SignError::Root {
-            key_id: public.id(),
-            version,
-            source,
-        })?;
+        root.attach(RootSignature { key_id, bytes }).map_err(SignError::Root)?;
         Ok(key_id)
     }
 
@@ -208,7 +208,7 @@ mod tests {
         for signer in &signers {
             assert_eq!(signer.sign_envelope(&mut envelope).unwrap(), signer.public_key().id());
         }
-        assert!(matches!(signers[0].sign_envelope(&mut envelope), Err(SignError::Envelope(_))));
+        assert!(matches!(signers[0].sign_envelope(&mut envelope), Err(SignError::Already { .. })));
         assert_eq!(envelope.signatures().len(), 2);
         let message = envelope.signed_bytes();
         for (signer, made) in signers.iter().zip(envelope.signatures()) {
@@ -232,7 +232,7 @@ mod tests {
         for signer in &signers {
             signer.sign_root(&mut file).unwrap();
         }
-        assert!(matches!(signers[1].sign_root(&mut file), Err(SignError::Root { .. })));
+        assert!(matches!(signers[1].sign_root(&mut file), Err(SignError::Already { .. })));
         assert_eq!((file.signatures().len(), file.digest()), (2, digest));
         assert_eq!(RootFile::read(&file.write()).unwrap(), file);
     }

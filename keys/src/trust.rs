@@ -15,6 +15,7 @@ use sealift_spec::statement::{Content, PredicateKind};
 use sealift_spec::{Digest, Timestamp};
 
 pub mod assessment;
+pub mod folder;
 pub mod problem;
 pub mod source;
 

@@ -1,0 +1,68 @@
+//! The command line of `sealift-keys`.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::{Parser, Subcommand};
+use sealift_verifier::cli::usage;
+use sealift_verifier::report::{Exit, Failure, Process};
+
+use crate::signer::Signer;
+use crate::{openssh, passphrase};
+
+mod credentials;
+mod generate;
+mod identity;
+mod trust;
+
+/// Makes signing keys, host identities, trust roots and sealed credentials.
+///
+/// Exit status: 0 done, 1 refused, 2 could not tell (usage, unreadable or unwritable files, no terminal to ask on).
+#[derive(Parser)]
+#[command(name = "sealift-keys", version, max_term_width = 100)]
+struct Cli {
+    /// Print data as JSON Lines, `{"data":..,"type":..}` each
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a signing key: an Ed25519 key pair in OpenSSH's format
+    Generate(generate::Generate),
+    /// Make an age identity, to which a host's credentials are sealed
+    Identity(identity::Identity),
+    /// Draft, sign and show trust roots
+    #[command(subcommand)]
+    Trust(trust::Trust),
+    /// Seal database credentials to hosts
+    #[command(subcommand)]
+    Credentials(credentials::Credentials),
+}
+
+/// Runs one command and returns its exit status.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, process: &mut Process<'_>) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, process),
+    };
+    process.json = cli.json;
+    let result = match &cli.command {
+        Command::Generate(arguments) => generate::run(arguments, process),
+        Command::Identity(arguments) => identity::run(arguments, process),
+        Command::Trust(command) => trust::run(command, process),
+        Command::Credentials(command) => credentials::run(command, process),
+    };
+    match result {
+        Ok(exit) => exit,
+        Err(failure) => process.fail(&failure),
+    }
+}
+
+/// Reads a signing key, asking for its passphrase on a terminal.
+fn signer(key: &Path, process: &Process<'_>) -> Result<Signer, Failure> {
+    let terminal = process.terminal;
+    Ok(openssh::read(key, &mut |path| passphrase::ask(path, terminal))?)
+}
