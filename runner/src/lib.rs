@@ -12,6 +12,7 @@ pub mod config;
 pub mod credentials;
 pub mod engine;
 pub mod environment;
+pub mod host;
 pub mod operator;
 pub mod state;
 pub mod work;

@@ -15,6 +15,14 @@ pub struct Operator {
 }
 
 impl Operator {
+    /// The user and host of this process.
+    pub fn here() -> Self {
+        let text = |path| std::fs::read_to_string(path).unwrap_or_default();
+        let uname = rustix::system::uname();
+        let host = uname.nodename().to_string_lossy();
+        Self::new(rustix::process::getuid().as_raw(), &text("/etc/passwd"), &text("/proc/self/loginuid"), &host)
+    }
+
     /// Puts the names together: the real user, and who logged in if that was somebody else (`root (login anna)`).
     /// `passwd` is the text of `/etc/passwd`, `login` that of `/proc/self/loginuid`.
     pub fn new(uid: u32, passwd: &str, login: &str, host: &str) -> Self {
