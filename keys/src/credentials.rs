@@ -17,6 +17,7 @@ use sealift_spec::container::{self, ContainerKind};
 use sealift_spec::credentials::{Database, SecretDatabase, Secrets};
 use sealift_spec::endpoint::{ConnectionUrl, Endpoint, UrlError};
 use sealift_spec::envelope::{Envelope, EnvelopeError};
+use sealift_spec::manifest::Engine;
 use sealift_spec::name::{Label, Name};
 use sealift_spec::secret::Secret;
 use sealift_spec::statement::{self, Content, SEALED_MEMBER, Statement, Subject};
@@ -84,6 +85,9 @@ struct InputDatabase {
     secret: SecretDatabase,
 }
 
+/// The age keys of the hosts that may open what is sealed: at least one, each once.
+pub struct Recipients(BTreeMap<Label, Recipient>);
+
 /// Sealed credentials.
 #[derive(Debug, Clone)]
 pub struct Sealed {
@@ -119,6 +123,11 @@ pub enum SealError {
         database: Name,
         /// Why.
         source: UrlError,
+    },
+    /// A connection URL has a second `@`: an unescaped password could end up in the signed, readable part.
+    Ambiguous {
+        /// The database.
+        database: Name,
     },
     /// The endpoint is too long to be signed.
     Endpoint {
@@ -160,6 +169,9 @@ impl fmt::Display for SealError {
             Self::File(_) => f.write_str("the certificate authority cannot be read"),
             Self::Ca { path, reason } => write!(f, "`{}` {reason}", Plain(&path.to_string_lossy())),
             Self::Url { database, .. } => write!(f, "the `url` of database `{database}` is refused"),
+            Self::Ambiguous { database } => {
+                write!(f, "the `url` of database `{database}` has more than one `@`, and could be read in two ways")
+            }
             Self::Endpoint { database } => {
                 write!(f, "the endpoint of database `{database}` is longer than 200 characters")
             }
@@ -192,7 +204,7 @@ impl From<SealError> for Failure {
         let unknown = matches!(error, SealError::File(FileError::Io { .. }) | SealError::Encrypt(_));
         let hint = match &error {
             SealError::File(error) => error.hint(),
-            SealError::Url { .. } => {
+            SealError::Url { .. } | SealError::Ambiguous { .. } => {
                 Some("postgresql://USER:PASSWORD@HOST:PORT/DATABASE, special characters written as %XX".to_owned())
             }
             SealError::Recipient { .. } => {
@@ -209,7 +221,7 @@ impl From<SealError> for Failure {
 ///
 /// # Errors
 /// [`SealError`].
-pub fn parse(text: &str, folder: &Path) -> Result<Input, SealError> {
+pub fn parse(text: &str, folder: &Path, now: Timestamp) -> Result<Input, SealError> {
     let wire: Wire = toml::from_str(text).map_err(|error| {
         let line = error.span().map(|span| place::line(text, &span));
         SealError::Shape { line, rule: rule(error.message()) }
@@ -223,10 +235,16 @@ pub fn parse(text: &str, folder: &Path) -> Result<Input, SealError> {
     if wire.environment.is_reserved_environment() {
         return Err(SealError::Reserved { environment: wire.environment });
     }
+    if wire.not_after <= now {
+        return Err(SealError::Expired { not_after: wire.not_after });
+    }
     let mut databases = BTreeMap::new();
     for (name, WireDatabase { url, ca }) in wire.databases {
         let parsed = ConnectionUrl::parse(url.expose());
         let endpoint = parsed.map_err(|source| SealError::Url { database: name.clone(), source })?.endpoint;
+        if endpoint.engine() != Engine::Sqlite && url.expose().matches('@').count() > 1 {
+            return Err(SealError::Ambiguous { database: name });
+        }
         let ca = ca.map(|path| read_ca(&folder.join(path))).transpose()?;
         databases.insert(name, InputDatabase { endpoint, secret: SecretDatabase { ca, url } });
     }
@@ -288,12 +306,8 @@ impl Input {
 ///
 /// # Errors
 /// [`SealError`].
-pub fn seal(input: Input, recipients: &[String], signer: &Signer, now: Timestamp) -> Result<Sealed, SealError> {
+pub fn seal(input: Input, recipients: Recipients, signer: &Signer) -> Result<Sealed, SealError> {
     let Input { project, environment, serial, not_after, databases } = input;
-    if not_after <= now {
-        return Err(SealError::Expired { not_after });
-    }
-    let keys = read_recipients(recipients)?;
     let mut described = Vec::new();
     let mut secrets = Secrets { databases: BTreeMap::new() };
     for (name, InputDatabase { endpoint, secret }) in databases {
@@ -303,7 +317,7 @@ pub fn seal(input: Input, recipients: &[String], signer: &Signer, now: Timestamp
         described.push(Database { ca, endpoint, id: None, name: name.clone() });
         secrets.databases.insert(name, secret);
     }
-    let ciphertext = encrypt(&secrets, keys.values())?;
+    let ciphertext = encrypt(&secrets, recipients.0.values())?;
     let payload = Content { sha256: Digest::of(&ciphertext), size: ciphertext.len() as u64 };
     let predicate = statement::Credentials {
         databases: described,
@@ -311,7 +325,7 @@ pub fn seal(input: Input, recipients: &[String], signer: &Signer, now: Timestamp
         not_after,
         payload,
         project,
-        recipients: keys.into_keys().collect(),
+        recipients: recipients.0.into_keys().collect(),
         serial,
     };
     let subject = Subject { name: label(SEALED_MEMBER), sha256: payload.sha256 };
@@ -345,18 +359,22 @@ fn encrypt<'r>(secrets: &Secrets, keys: impl Iterator<Item = &'r Recipient>) -> 
     if ciphertext.len() > limit::CREDENTIALS { Err(SealError::TooLarge) } else { Ok(ciphertext) }
 }
 
-fn read_recipients(texts: &[String]) -> Result<BTreeMap<Label, Recipient>, SealError> {
+/// Reads recipients, `age1..` each.
+///
+/// # Errors
+/// [`SealError::Recipient`], also when there is none.
+pub fn recipients(texts: &[String]) -> Result<Recipients, SealError> {
+    let refuse = |index: usize, reason| SealError::Recipient { number: index + 1, reason };
     let mut keys = BTreeMap::new();
     for (index, text) in texts.iter().enumerate() {
-        let refuse = |reason| SealError::Recipient { number: index + 1, reason };
         let text = text.trim();
-        let key: Recipient = text.parse().map_err(|_| refuse(reason(text)))?;
-        let label: Label = key.to_string().parse().map_err(|_| refuse("is not an age recipient"))?;
+        let key: Recipient = text.parse().map_err(|_| refuse(index, reason(text)))?;
+        let label: Label = key.to_string().parse().map_err(|_| refuse(index, "is not an age recipient"))?;
         if keys.insert(label, key).is_some() {
-            return Err(refuse("is given twice"));
+            return Err(refuse(index, "is given twice"));
         }
     }
-    Ok(keys)
+    if keys.is_empty() { Err(refuse(0, "is missing")) } else { Ok(Recipients(keys)) }
 }
 
 fn reason(text: &str) -> &'static str {

@@ -54,19 +54,20 @@ pub(super) fn run(command: &Credentials, process: &mut Process<'_>) -> Result<Ex
 fn seal(arguments: &Seal, process: &mut Process<'_>) -> Result<Exit, Failure> {
     let Seal { input, recipients, key, out } = arguments;
     file::free(out)?;
+    let now = (process.clock)();
     let text = read(input, process)?;
     let refused = |failure: Failure| failure.context(format!("`{}` was not sealed", input.display()));
     let folder = if is_stdin(input) { Path::new("") } else { input.parent().unwrap_or(Path::new("")) };
-    let input = credentials::parse(&text, folder).map_err(|error| refused(error.into()))?;
+    let input = credentials::parse(&text, folder, now).map_err(|error| refused(error.into()))?;
     drop(text);
+    let recipients = credentials::recipients(recipients)?;
     for database in input.unverifiable() {
         process.warn(format_args!(
             "database `{database}` is reached over the network and has no `ca`: a host cannot verify its server"
         ));
     }
     let signer = super::signer(key, process)?;
-    let now = (process.clock)();
-    let sealed = credentials::seal(input, recipients, &signer, now).map_err(|error| refused(error.into()))?;
+    let sealed = credentials::seal(input, recipients, &signer).map_err(|error| refused(error.into()))?;
     file::create(out, &sealed.file, 0o644)?;
     let statement = &sealed.statement;
     let signed_by = signer.public_key().id();
