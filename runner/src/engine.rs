@@ -26,6 +26,7 @@ use sealift_spec::text::Source;
 use crate::work::Work;
 
 pub mod postgresql;
+pub mod sqlite;
 
 /// A boxed cause.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
