@@ -1,0 +1,680 @@
+//! PostgreSQL: statements end at semicolons outside quotes, parentheses and SQL-standard bodies.
+//!
+//! Two readers must agree: the lexer cuts, then `squawk`'s grammar must see exactly one statement in each piece. The grammar
+//! reads piece by piece, so its time and memory grow with the largest statement and not with the file; it recurses, so it
+//! runs on a thread with a large stack and gets nothing that nests too deeply. PL/pgSQL bodies are not judged here.
+
+use sealift_spec::manifest::{Expect, Flavour, Kind, Mode, Object};
+use squawk_syntax::SourceFile;
+
+use super::clause::Clause;
+use super::lex::{Lexeme, Lexer, Token};
+use super::{Draft, Part, Request, Role, SplitError, View, foreign};
+
+/// Stack for the grammar.
+const STACK: usize = 256 * 1024 * 1024;
+/// The deepest nesting the grammar is given, counted in tokens that one another could enclose.
+const DEPTH: usize = 5_000;
+
+const RUNNER_OWNS: &str = "let the runner do it: identity, transaction and lock of the session are its own";
+
+pub(super) fn view(draft: Draft<'_>, request: Request) -> Result<View, SplitError> {
+    let line = draft.text.lines().count().max(1);
+    std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || read(draft, request));
+        match reader.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(result)) => result,
+            // A panic of the grammar (or no memory for its stack): nothing was decided, so nothing is packed.
+            Ok(Err(_)) | Err(_) => Err(SplitError::ParserFault { line }),
+        }
+    })
+}
+
+fn read(mut draft: Draft<'_>, request: Request) -> Result<View, SplitError> {
+    let text = draft.text;
+    let mut lexer = Lexer::new(Flavour::Postgresql, text, 0);
+    let mut tokens = Vec::new();
+    let mut types: Vec<Vec<String>> = Vec::new();
+    let mut labels: Vec<Token> = Vec::new();
+    let mut used: Option<usize> = None;
+    while next(&mut draft, &mut lexer, &mut tokens)? {
+        let clause = Clause::new(Flavour::Postgresql, text, &tokens);
+        let first = clause.offset();
+        let end = tokens.last().map_or(first, |token| token.end);
+        if clause.done() {
+            draft.push(Part::skipped(first, end, Role::Trivia), &mut lexer);
+            continue;
+        }
+        if copies_from_stdin(clause) {
+            return Err(SplitError::CopyData { line: draft.line(first) });
+        }
+        parse(&mut draft, &tokens)?;
+        let part = classify(&mut draft, clause, end)?;
+        types.extend(new_type(clause));
+        match new_label(clause) {
+            // A type made in the same transaction may use its labels at once.
+            Some((name, label)) if !types.contains(&name) => labels.push(label),
+            Some(_) => {}
+            None if used.is_none() => {
+                let used_here = |label: &&Token| uses(clause, &text[label.start..label.end]);
+                used = labels.iter().find(used_here).map(|label| label.start);
+            }
+            None => {}
+        }
+        draft.push(part, &mut lexer);
+    }
+    draft.push_rest();
+    finish(draft, request, used)
+}
+
+fn finish(mut draft: Draft<'_>, request: Request, used: Option<usize>) -> Result<View, SplitError> {
+    let paired = draft.controls().next().is_some();
+    if let Some((at, name)) = draft.alone
+        && !request.no_transaction
+    {
+        draft.warn(at, format!("{name} cannot run in a transaction: the script runs statement by statement"));
+    }
+    let mode = if request.no_transaction || draft.alone.is_some() {
+        draft.refuse_controls()?;
+        Mode::Statements
+    } else if let Some(at) = used.filter(|_| !paired) {
+        draft.refuse_controls()?;
+        draft.warn(at, "an enum label is added and used by the same script: the script runs statement by statement");
+        Mode::Statements
+    } else {
+        draft.strip_outer_pair()?;
+        Mode::Transaction
+    };
+    draft.finish(mode, None)
+}
+
+/// Collects the significant tokens of the next statement, its semicolon included. False when only trivia is left.
+fn next(draft: &mut Draft<'_>, lexer: &mut Lexer<'_>, tokens: &mut Vec<Token>) -> Result<bool, SplitError> {
+    tokens.clear();
+    let (mut parens, mut body) = (0_usize, Body::default());
+    while let Some(token) = lexer.next().map_err(|e| draft.refuse_lex(e))? {
+        match token.lexeme {
+            Lexeme::Space | Lexeme::Comment => continue,
+            Lexeme::Mark(b'(') => parens += 1,
+            Lexeme::Mark(b')') => parens = parens.saturating_sub(1),
+            _ => {}
+        }
+        if let Some(found) = foreign::on_sight(Flavour::Postgresql, draft.text, tokens.last().copied(), token) {
+            return Err(draft.refuse(found));
+        }
+        tokens.push(token);
+        body.feed(draft.text, tokens);
+        if token.lexeme == Lexeme::Mark(b';') && parens == 0 && body.depth == 0 {
+            return Ok(true);
+        }
+    }
+    Ok(!tokens.is_empty())
+}
+
+/// `BEGIN ATOMIC .. END` of SQL-standard routines, the only place where semicolons stand inside a statement unquoted.
+#[derive(Default)]
+struct Body {
+    routine: bool,
+    depth: usize,
+}
+
+impl Body {
+    fn feed(&mut self, text: &str, tokens: &[Token]) {
+        let word = |back: usize| {
+            let token = tokens.len().checked_sub(back).map(|index| tokens[index])?;
+            (token.lexeme == Lexeme::Word).then(|| &text[token.start..token.end])
+        };
+        let Some(last) = word(1) else { return };
+        let is = |keyword: &str| last.eq_ignore_ascii_case(keyword);
+        if tokens.len() <= 4 && (is("FUNCTION") || is("PROCEDURE")) {
+            self.routine = word(tokens.len()).is_some_and(|first| first.eq_ignore_ascii_case("CREATE"));
+        }
+        if !self.routine {
+            return;
+        }
+        if self.depth == 0 {
+            if is("ATOMIC") && word(2).is_some_and(|before| before.eq_ignore_ascii_case("BEGIN")) {
+                self.depth = 1;
+            }
+        } else if is("CASE") {
+            self.depth += 1;
+        } else if is("END") {
+            self.depth -= 1;
+        }
+    }
+}
+
+/// An upper bound of how deeply a statement can nest: tokens that no comma separates may all enclose each other.
+fn nesting(tokens: &[Token]) -> usize {
+    let (mut open, mut sum, mut most) = (vec![0_usize], 0_usize, 0);
+    for token in tokens {
+        match token.lexeme {
+            Lexeme::Mark(b')' | b']') => {
+                if open.len() > 1 {
+                    sum -= open.pop().unwrap_or(0);
+                }
+            }
+            Lexeme::Mark(b',' | b';') => sum -= open.last_mut().map_or(0, std::mem::take),
+            _ => {
+                sum += 1;
+                if let Some(last) = open.last_mut() {
+                    *last += 1;
+                }
+                if matches!(token.lexeme, Lexeme::Mark(b'(' | b'[')) {
+                    open.push(0);
+                }
+            }
+        }
+        most = most.max(sum);
+    }
+    most
+}
+
+/// The deepest nesting in the bodies a statement quotes: `squawk` reads those of SQL routines too.
+fn quoted_nesting(text: &str, tokens: &[Token]) -> usize {
+    let bodies = tokens.iter().filter(|token| token.lexeme == Lexeme::Text);
+    bodies
+        .map(|token| {
+            let inner =
+                text[token.start..token.end].trim_matches(|c: char| c.is_ascii_alphanumeric() || c == '$' || c == '\'');
+            let mut lexer = Lexer::new(Flavour::Postgresql, inner, 0);
+            let mut found = Vec::new();
+            while let Ok(Some(token)) = lexer.next() {
+                if !matches!(token.lexeme, Lexeme::Space | Lexeme::Comment) {
+                    found.push(token);
+                }
+            }
+            nesting(&found)
+        })
+        .max()
+        .unwrap_or(0)
+}
+
+/// The second reader.
+fn parse(draft: &mut Draft<'_>, tokens: &[Token]) -> Result<(), SplitError> {
+    let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { return Ok(()) };
+    let (start, text) = (first.start, draft.text);
+    let piece = &text[start..last.end];
+    let clause = Clause::new(Flavour::Postgresql, text, tokens);
+    if clause.at("SET NAMES") && tokens.len() <= 4 {
+        // Valid, and judged as a setting; the grammar does not know it.
+        return Ok(());
+    }
+    let routine = clause.at("CREATE");
+    if nesting(tokens) > DEPTH || (routine && quoted_nesting(text, tokens) > DEPTH) {
+        return Err(SplitError::TooDeep { line: draft.line(start) });
+    }
+    let parse = SourceFile::parse(piece);
+    let errors = parse.errors();
+    let error = errors.first().map(|error| (usize::from(error.range().start()), error.message().to_owned()));
+    let (at, message) = match error {
+        Some(found) => found,
+        None if parse.tree().stmts().count() == 1 => return Ok(()),
+        None => (0, "not exactly one statement".to_owned()),
+    };
+    if let Some(found) = foreign::suspect(text, tokens) {
+        return Err(draft.refuse(found));
+    }
+    let at = (start + at).min(text.len());
+    let line_start = text.as_bytes()[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |found| found + 1);
+    let column = 1 + text.get(line_start..at).map_or(0, |before| before.chars().count());
+    Err(SplitError::Syntax { line: draft.line(at), column, message })
+}
+
+fn copies_from_stdin(mut clause: Clause<'_>) -> bool {
+    clause.eat("COPY") && clause.has_pair("FROM", "STDIN")
+}
+
+/// The enum that `CREATE TYPE` makes.
+fn new_type(mut clause: Clause<'_>) -> Option<Vec<String>> {
+    if clause.eat("CREATE TYPE") { clause.name() } else { None }
+}
+
+/// The enum that `ALTER TYPE .. ADD VALUE` extends, and the label.
+fn new_label(mut clause: Clause<'_>) -> Option<(Vec<String>, Token)> {
+    if !clause.eat("ALTER TYPE") {
+        return None;
+    }
+    let name = clause.name()?;
+    if !clause.eat("ADD VALUE") {
+        return None;
+    }
+    clause.eat("IF NOT EXISTS");
+    Some((name, *clause.tokens().first()?))
+}
+
+/// Whether a statement speaks of a label, itself or in a body that is read at once. Bodies of functions in PL/pgSQL are
+/// read when they are called.
+fn uses(clause: Clause<'_>, literal: &str) -> bool {
+    let later = clause.at("CREATE") && clause.has("LANGUAGE") && {
+        let plain = |token: &Token| clause.of(*token).trim_matches('\'').eq_ignore_ascii_case("plpgsql");
+        clause.tokens().iter().any(plain)
+    };
+    clause.tokens().iter().filter(|token| token.lexeme == Lexeme::Text).any(|token| {
+        let text = clause.of(*token);
+        text == literal || (!later && text.starts_with('$') && text.contains(literal))
+    })
+}
+
+fn classify(draft: &mut Draft<'_>, clause: Clause<'_>, end: usize) -> Result<Part, SplitError> {
+    let at = clause.offset();
+    if let Some(role) = control(draft, clause)? {
+        return Ok(match role {
+            Role::Sent => Part::sent(at, end, Kind::Session),
+            _ => Part::skipped(at, end, role),
+        });
+    }
+    refuse_session(draft, clause)?;
+    refuse_calls(draft, clause)?;
+    if let Some(what) = volatile(clause) {
+        draft.volatile.push((at, what));
+    }
+    let mut part = Part::sent(at, end, kind(clause));
+    if let Some(name) = alone(clause) {
+        part.kind = Kind::Concurrent;
+        draft.alone.get_or_insert((at, name));
+    }
+    part.lock = lock(clause);
+    probe(draft, clause, &mut part)?;
+    Ok(part)
+}
+
+/// Transaction commands: the outer pair, savepoints (sent), everything else refused.
+fn control(draft: &mut Draft<'_>, mut clause: Clause<'_>) -> Result<Option<Role>, SplitError> {
+    let at = clause.offset();
+    let begin = clause.eat("BEGIN") || clause.eat("START TRANSACTION");
+    if begin || clause.eat("COMMIT") || clause.eat("END") {
+        clause.eat_all(&["WORK", "TRANSACTION"]);
+        clause.eat("AND NO CHAIN");
+        let found = if begin { "BEGIN" } else { "COMMIT" };
+        return match (clause.done(), begin) {
+            (true, true) => Ok(Some(Role::Begin)),
+            (true, false) => Ok(Some(Role::Commit)),
+            (false, _) => {
+                Err(draft.transaction(at, found, "has options that the runner's own transaction would not have"))
+            }
+        };
+    }
+    let to = |clause: &mut Clause<'_>| {
+        clause.eat("SAVEPOINT");
+        clause.name().map(|name| name.join("."))
+    };
+    if clause.eat("SAVEPOINT") || clause.eat("RELEASE") {
+        let command = if draft.text[at..].as_bytes()[0].eq_ignore_ascii_case(&b's') { "SAVEPOINT" } else { "RELEASE" };
+        let name = to(&mut clause);
+        return draft.savepoint(at, command, name).map(|()| Some(Role::Sent));
+    }
+    if clause.eat("ROLLBACK") || clause.eat("ABORT") {
+        clause.eat_all(&["WORK", "TRANSACTION"]);
+        if clause.eat("TO") {
+            let name = to(&mut clause);
+            return draft.savepoint(at, "ROLLBACK TO", name).map(|()| Some(Role::Sent));
+        }
+        return Err(draft.transaction(at, "ROLLBACK", "would undo the runner's transaction"));
+    }
+    if clause.at("PREPARE TRANSACTION") {
+        return Err(draft.transaction(at, "PREPARE TRANSACTION", "would take the transaction away from the runner"));
+    }
+    if clause.at("SET TRANSACTION") || clause.at("SET SESSION CHARACTERISTICS") {
+        return Err(draft.transaction(at, "SET TRANSACTION", "would change the runner's transactions"));
+    }
+    Ok(None)
+}
+
+/// Settings that say who the session is, which triggers fire, or how bytes and quotes are read.
+fn refuse_setting(draft: &mut Draft<'_>, at: usize, name: &str, value: Option<&str>) -> Result<(), SplitError> {
+    let is = |expected: &[&str]| value.is_some_and(|value| expected.iter().any(|e| value.eq_ignore_ascii_case(e)));
+    match name {
+        "role" => Err(draft.forbidden(at, "SET ROLE", "changes who the session is", RUNNER_OWNS)),
+        "session_authorization" => {
+            Err(draft.forbidden(at, "SET SESSION AUTHORIZATION", "changes who the session is", RUNNER_OWNS))
+        }
+        "session_replication_role" => Err(draft.forbidden(
+            at,
+            "session_replication_role",
+            "switches off triggers and foreign keys, those that guard the history too",
+            "disable the one trigger that is in the way, or load rows in an order that satisfies it",
+        )),
+        "standard_conforming_strings" if !is(&["on", "true", "yes", "1", "default"]) => Err(draft.forbidden(
+            at,
+            "standard_conforming_strings",
+            "changes how quotes are read, so what was reviewed is not what runs",
+            "write backslash escapes in E'..' strings",
+        )),
+        "client_encoding" | "names" if !is(&["utf8", "utf-8", "unicode", "default"]) => Err(draft.forbidden(
+            at,
+            "client_encoding",
+            "changes how bytes are read, so what was reviewed is not what runs",
+            "save the file as UTF-8 and drop the setting",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn refuse_session(draft: &mut Draft<'_>, mut clause: Clause<'_>) -> Result<(), SplitError> {
+    let at = clause.offset();
+    if clause.at("DISCARD") {
+        return Err(draft.forbidden(at, "DISCARD", "would give up the runner's lock and settings", RUNNER_OWNS));
+    }
+    let reset = clause.eat("RESET");
+    if reset && clause.at("ALL") {
+        return Err(draft.forbidden(at, "RESET ALL", "would give up the runner's settings", RUNNER_OWNS));
+    }
+    if reset || clause.eat("SET") {
+        if !clause.at("SESSION AUTHORIZATION") {
+            clause.eat_all(&["SESSION", "LOCAL"]);
+        }
+        if clause.eat("SESSION AUTHORIZATION") {
+            return refuse_setting(draft, at, "session_authorization", None);
+        }
+        let Some(name) = clause.name() else { return Ok(()) };
+        let _ = clause.eat_mark(b'=') || clause.eat("TO");
+        let word = clause.tokens().first().map(|token| clause.of(*token).trim_matches('\''));
+        let value = if reset { Some("default") } else { word };
+        return refuse_setting(draft, at, &name.join(".").to_ascii_lowercase(), value);
+    }
+    Ok(())
+}
+
+const HIDDEN: &str = "names its setting by an expression, so nobody can see which one";
+
+/// Functions that give away the lock or reach settings by another door. Bodies of routines are judged when they run.
+fn refuse_calls(draft: &mut Draft<'_>, clause: Clause<'_>) -> Result<(), SplitError> {
+    if clause.at("CREATE") || clause.at("COMMENT") {
+        return Ok(());
+    }
+    let names = ["pg_advisory_unlock", "session_replication_role"];
+    let runs_text = clause.at("DO");
+    for (index, token) in clause.tokens().iter().enumerate() {
+        let text = clause.of(*token);
+        let holds = |needle: &str| text.len() >= needle.len() && text.to_ascii_lowercase().contains(needle);
+        match token.lexeme {
+            Lexeme::Word | Lexeme::Quoted if holds(names[0]) => return Err(unlock(draft, token.start)),
+            Lexeme::Text if runs_text && holds(names[0]) => return Err(unlock(draft, token.start)),
+            Lexeme::Text if runs_text && holds(names[1]) => refuse_setting(draft, token.start, names[1], None)?,
+            // The view is another door to `set_config`.
+            Lexeme::Word | Lexeme::Quoted if clause.at("UPDATE") && text.trim_matches('"').eq_ignore_ascii_case("pg_settings") => {
+                return Err(draft.forbidden(token.start, "UPDATE pg_settings", HIDDEN, "write a SET statement"));
+            }
+            Lexeme::Word | Lexeme::Quoted if text.trim_matches('"').eq_ignore_ascii_case("set_config") => {
+                let mut call = Clause::new(Flavour::Postgresql, draft.text, &clause.tokens()[index + 1..]);
+                if call.eat_mark(b'(') {
+                    let name = call.literal().filter(|_| call.eat_mark(b','));
+                    let value = call.literal().filter(|_| call.at_mark(b','));
+                    let Some(name) = name else {
+                        return Err(draft.forbidden(token.start, "set_config", HIDDEN, "name the setting in a literal"));
+                    };
+                    refuse_setting(draft, token.start, &name.to_ascii_lowercase(), value)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn unlock(draft: &mut Draft<'_>, at: usize) -> SplitError {
+    let hint = "take `pg_advisory_xact_lock`, which ends with the transaction";
+    draft.forbidden(at, "pg_advisory_unlock", "could give up the runner's lock", hint)
+}
+
+const TEMPORARY: &str = "a temporary table";
+
+/// State that lives in the session and cannot be made again from the script's settings alone.
+fn volatile(mut clause: Clause<'_>) -> Option<&'static str> {
+    if clause.at_any(&["PREPARE", "EXECUTE", "DEALLOCATE"]) {
+        return Some("a prepared statement");
+    }
+    if clause.eat("CREATE") {
+        clause.eat_all(&["GLOBAL", "LOCAL", "OR REPLACE"]);
+        return clause.at_any(&["TEMP", "TEMPORARY"]).then_some(TEMPORARY);
+    }
+    if clause.at_any(&["SELECT", "WITH", "VALUES", "TABLE"]) {
+        let temporary = clause.has_pair("INTO", "TEMP") || clause.has_pair("INTO", "TEMPORARY");
+        return temporary.then_some(TEMPORARY);
+    }
+    None
+}
+
+/// Why a statement cannot run in a transaction, if so (the server refuses it there).
+fn alone(mut clause: Clause<'_>) -> Option<&'static str> {
+    if clause.at("VACUUM") {
+        return Some("VACUUM");
+    }
+    if clause.eat("CREATE") {
+        clause.eat("UNIQUE");
+        return if clause.eat("INDEX CONCURRENTLY") {
+            Some("CREATE INDEX CONCURRENTLY")
+        } else if clause.at("DATABASE") {
+            Some("CREATE DATABASE")
+        } else if clause.at("TABLESPACE") {
+            Some("CREATE TABLESPACE")
+        } else {
+            clause.at("SUBSCRIPTION").then_some("CREATE SUBSCRIPTION")
+        };
+    }
+    if clause.eat("DROP") {
+        return if clause.at("INDEX CONCURRENTLY") {
+            Some("DROP INDEX CONCURRENTLY")
+        } else if clause.at("DATABASE") {
+            Some("DROP DATABASE")
+        } else if clause.at("TABLESPACE") {
+            Some("DROP TABLESPACE")
+        } else {
+            clause.at("SUBSCRIPTION").then_some("DROP SUBSCRIPTION")
+        };
+    }
+    if clause.eat("REINDEX") {
+        let concurrently = clause.tokens().iter().any(|token| clause.of(*token).eq_ignore_ascii_case("CONCURRENTLY"));
+        clause.eat_list();
+        return if concurrently {
+            Some("REINDEX CONCURRENTLY")
+        } else {
+            clause.at_any(&["SCHEMA", "DATABASE", "SYSTEM"]).then_some("REINDEX of more than one table")
+        };
+    }
+    if clause.eat("CLUSTER") {
+        clause.eat_list();
+        clause.eat("VERBOSE");
+        return clause.done().then_some("CLUSTER without a table");
+    }
+    if clause.at("ALTER SYSTEM") {
+        return Some("ALTER SYSTEM");
+    }
+    if clause.at("ALTER DATABASE") {
+        return clause.has_pair("SET", "TABLESPACE").then_some("ALTER DATABASE .. SET TABLESPACE");
+    }
+    if clause.at("ALTER SUBSCRIPTION") {
+        return (clause.has("REFRESH") || clause.has("PUBLICATION")).then_some("ALTER SUBSCRIPTION .. PUBLICATION");
+    }
+    let detaches = clause.at("ALTER TABLE") && clause.has_pair("DETACH", "PARTITION") && clause.has("CONCURRENTLY");
+    detaches.then_some("DETACH PARTITION CONCURRENTLY")
+}
+
+fn kind(mut clause: Clause<'_>) -> Kind {
+    const DML: [&str; 18] = [
+        "SELECT", "WITH", "VALUES", "TABLE", "INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE", "EXPLAIN",
+        "LOCK", "DECLARE", "FETCH", "MOVE", "CLOSE", "SHOW", "NOTIFY",
+    ];
+    if clause.at_any(&["SET", "RESET", "LISTEN", "UNLISTEN", "LOAD"]) || sets_config(clause) {
+        Kind::Session
+    } else if clause.at_any(&["DO", "CALL", "EXECUTE", "PREPARE", "DEALLOCATE", "CHECKPOINT"]) {
+        Kind::Opaque
+    } else if clause.at_mark(b'(') || clause.at_any(&DML) {
+        if clause.eat("SELECT") && clause.has("INTO") { Kind::Ddl } else { Kind::Dml }
+    } else {
+        Kind::Ddl
+    }
+}
+
+/// `SELECT set_config('..', '..', false)` with nothing but literals, the way `pg_dump` clears the search path.
+fn sets_config(mut clause: Clause<'_>) -> bool {
+    if !clause.eat("SELECT") {
+        return false;
+    }
+    if clause.eat("pg_catalog") {
+        clause.eat_mark(b'.');
+    }
+    clause.eat("set_config")
+        && clause.eat_mark(b'(')
+        && clause.literal().is_some()
+        && clause.eat_mark(b',')
+        && clause.literal().is_some()
+        && clause.eat_mark(b',')
+        && (clause.eat("false") || clause.eat("true"))
+        && clause.eat_mark(b')')
+        && clause.done()
+}
+
+const ACCESS_EXCLUSIVE: &str = "access exclusive";
+const EXCLUSIVE: &str = "exclusive";
+const SHARE_ROW_EXCLUSIVE: &str = "share row exclusive";
+const SHARE: &str = "share";
+const SHARE_UPDATE_EXCLUSIVE: &str = "share update exclusive";
+const ROW_EXCLUSIVE: &str = "row exclusive";
+
+/// The strongest lock on a table that existed before, by the manual's table of explicit locking.
+fn lock(mut clause: Clause<'_>) -> Option<&'static str> {
+    let concurrently = clause.has("CONCURRENTLY");
+    let gentle = |otherwise| Some(if concurrently { SHARE_UPDATE_EXCLUSIVE } else { otherwise });
+    if clause.at_any(&["INSERT", "UPDATE", "DELETE", "MERGE"]) {
+        return Some(ROW_EXCLUSIVE);
+    }
+    if clause.at("TRUNCATE") || clause.at("CLUSTER") {
+        return Some(ACCESS_EXCLUSIVE);
+    }
+    if clause.eat("VACUUM") {
+        let full = clause.tokens().iter().any(|token| clause.of(*token).eq_ignore_ascii_case("FULL"));
+        return Some(if full { ACCESS_EXCLUSIVE } else { SHARE_UPDATE_EXCLUSIVE });
+    }
+    if clause.at("ANALYZE") {
+        return Some(SHARE_UPDATE_EXCLUSIVE);
+    }
+    if clause.eat("REINDEX") {
+        let within = clause.tokens().iter().any(|token| clause.of(*token).eq_ignore_ascii_case("CONCURRENTLY"));
+        return Some(if within { SHARE_UPDATE_EXCLUSIVE } else { ACCESS_EXCLUSIVE });
+    }
+    if clause.at("REFRESH MATERIALIZED VIEW") {
+        return Some(if concurrently { EXCLUSIVE } else { ACCESS_EXCLUSIVE });
+    }
+    if clause.eat("CREATE") {
+        let replace = clause.eat("OR REPLACE");
+        clause.eat_all(&["UNIQUE", "CONSTRAINT"]);
+        return if clause.at("INDEX") {
+            gentle(SHARE)
+        } else if clause.at("TRIGGER") {
+            Some(SHARE_ROW_EXCLUSIVE)
+        } else if clause.at("STATISTICS") {
+            Some(SHARE_UPDATE_EXCLUSIVE)
+        } else if clause.at_any(&["POLICY", "RULE"]) || (replace && clause.has("VIEW")) {
+            Some(ACCESS_EXCLUSIVE)
+        } else {
+            None
+        };
+    }
+    if clause.eat("DROP") {
+        return match clause.at("INDEX") {
+            true => gentle(ACCESS_EXCLUSIVE),
+            false => clause
+                .at_any(&["TABLE", "VIEW", "MATERIALIZED", "TRIGGER", "POLICY", "RULE", "SEQUENCE"])
+                .then_some(ACCESS_EXCLUSIVE),
+        };
+    }
+    if clause.eat("ALTER TABLE") {
+        alter_target(&mut clause)?;
+        let actions = clause.parts();
+        let strength = [SHARE_UPDATE_EXCLUSIVE, SHARE_ROW_EXCLUSIVE, ACCESS_EXCLUSIVE];
+        let found = actions.into_iter().map(action_lock);
+        return found.max_by_key(|lock| strength.iter().position(|known| known == lock));
+    }
+    None
+}
+
+/// Goes past the name of an altered table.
+fn alter_target(clause: &mut Clause<'_>) -> Option<Vec<String>> {
+    clause.eat("IF EXISTS");
+    clause.eat("ONLY");
+    let name = clause.name();
+    clause.eat_mark(b'*');
+    name
+}
+
+fn action_lock(action: Clause<'_>) -> &'static str {
+    let column = action.at("ALTER") && (action.has("STATISTICS") || action.has("N_DISTINCT"));
+    let constraint = action.at("ADD") && action.has_pair("FOREIGN", "KEY");
+    if action.at("VALIDATE CONSTRAINT")
+        || action.at("ATTACH PARTITION")
+        || action.at("CLUSTER ON")
+        || action.at("SET WITHOUT CLUSTER")
+        || (action.at("DETACH PARTITION") && action.has("CONCURRENTLY"))
+        || column
+    {
+        SHARE_UPDATE_EXCLUSIVE
+    } else if constraint || (action.at_any(&["ENABLE", "DISABLE"]) && action.has("TRIGGER")) {
+        SHARE_ROW_EXCLUSIVE
+    } else {
+        ACCESS_EXCLUSIVE
+    }
+}
+
+/// What to look up after a crash, where presence alone tells. `IF [NOT] EXISTS` and `OR REPLACE` prove nothing.
+fn probe(draft: &mut Draft<'_>, mut clause: Clause<'_>, part: &mut Part) -> Result<(), SplitError> {
+    let at = clause.offset();
+    if clause.eat("CREATE") {
+        clause.eat("UNIQUE");
+        if clause.eat("INDEX") {
+            let concurrently = clause.eat("CONCURRENTLY");
+            let conditional = clause.eat("IF NOT EXISTS");
+            if concurrently && clause.at("ON") {
+                return Err(SplitError::UnnamedIndex { line: draft.line(at) });
+            }
+            if clause.at("ON") || (conditional && !concurrently) {
+                return Ok(());
+            }
+            let expect = if concurrently { Expect::Valid } else { Expect::Present };
+            part.probe = clause.probe(expect, Object::Index);
+            part.probe = part.probe.take().and_then(|probe| clause.on_table(probe));
+            return Ok(());
+        }
+        clause.eat_all(&["UNLOGGED", "RECURSIVE", "MATERIALIZED", "CONSTRAINT"]);
+        if clause.eat("TABLE") && !clause.at("IF NOT EXISTS") {
+            part.probe = clause.probe(Expect::Present, Object::Table);
+        } else if clause.eat("VIEW") && !clause.at("IF NOT EXISTS") {
+            part.probe = clause.probe(Expect::Present, Object::View);
+        } else if clause.eat("TRIGGER") {
+            part.probe = clause.probe(Expect::Present, Object::Trigger);
+            while !clause.at("ON") && clause.skip().is_some() {}
+            part.probe = part.probe.take().and_then(|probe| clause.on_table(probe));
+        }
+        return Ok(());
+    }
+    if clause.eat("DROP") {
+        clause.eat("MATERIALIZED");
+        let object = if clause.eat("TABLE") {
+            Object::Table
+        } else if clause.eat("VIEW") {
+            Object::View
+        } else if clause.eat("INDEX") {
+            clause.eat("CONCURRENTLY");
+            Object::Index
+        } else if clause.eat("TRIGGER") {
+            Object::Trigger
+        } else {
+            return Ok(());
+        };
+        if !clause.at("IF EXISTS") {
+            part.probe = clause.probe(Expect::Absent, object);
+            if object == Object::Trigger {
+                part.probe = part.probe.take().and_then(|probe| clause.on_table(probe));
+            }
+            clause.eat_all(&["CASCADE", "RESTRICT"]);
+            part.probe = part.probe.take().filter(|_| clause.done());
+        }
+        return Ok(());
+    }
+    if clause.eat("ALTER TABLE") && !clause.at("IF EXISTS") {
+        let Some(table) = alter_target(&mut clause) else { return Ok(()) };
+        part.probe = clause.column_probe(table);
+    }
+    Ok(())
+}
