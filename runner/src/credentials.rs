@@ -55,8 +55,6 @@ pub struct Login {
     pub url: ConnectionUrl,
     /// The PEM certificates that the server's certificate must chain to.
     pub ca: Option<String>,
-    /// The id that the database must have, once it was known to who sealed this.
-    pub id: Option<Label>,
     /// The serial of the credentials.
     pub serial: u64,
 }
@@ -119,6 +117,11 @@ pub enum CredentialsError {
     },
     /// What was decrypted is not a document of the format.
     Secrets(SecretsError),
+    /// The signed part names the id of the database, which is not compared yet and so not passed over.
+    Id {
+        /// The database.
+        name: Name,
+    },
     /// The credentials have no such database.
     Database {
         /// The name asked for.
@@ -192,6 +195,9 @@ impl fmt::Display for CredentialsError {
             }
             Self::Damaged { reason } => write!(f, "the age file in the credentials is damaged: {reason}"),
             Self::Secrets(_) => f.write_str("the credentials were decrypted and are refused"),
+            Self::Id { name } => {
+                write!(f, "the credentials name the id of database `{name}`, which this version cannot compare yet")
+            }
             Self::Database { name, known } => {
                 write!(f, "the credentials have no database `{name}`; they have {}", listed(known))
             }
@@ -318,6 +324,9 @@ fn open_parts(
         let known = signed.databases.iter().map(|described| described.name.clone()).collect();
         return Err(CredentialsError::Database { name: database.clone(), known });
     };
+    if described.id.is_some() {
+        return Err(CredentialsError::Id { name: database.clone() });
+    }
     let plaintext = decrypt(signed, ciphertext, identity)?;
     let mut secrets = Secrets::read(&plaintext).map_err(CredentialsError::Secrets)?;
     let secret =
@@ -331,7 +340,7 @@ fn open_parts(
     if found != described.ca {
         return Err(CredentialsError::Ca { signed: described.ca, found });
     }
-    Ok(Login { url, ca: secret.ca, id: described.id.clone(), serial: signed.serial })
+    Ok(Login { url, ca: secret.ca, serial: signed.serial })
 }
 
 fn decrypt(

@@ -14,5 +14,6 @@ pub mod engine;
 pub mod environment;
 pub mod host;
 pub mod operator;
+pub mod runtime;
 pub mod state;
 pub mod work;

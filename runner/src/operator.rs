@@ -16,7 +16,7 @@ pub struct Operator {
 
 impl Operator {
     /// The user and host of this process.
-    pub fn here() -> Self {
+    pub fn of_this_process() -> Self {
         let text = |path| std::fs::read_to_string(path).unwrap_or_default();
         let uname = rustix::system::uname();
         let host = uname.nodename().to_string_lossy();

@@ -1,0 +1,85 @@
+//! `sealift-runner apply` and `sealift-runner revert`.
+
+use sealift_spec::audit::Action;
+use sealift_verifier::report::{Exit, Failure, Process};
+use serde_json::json;
+
+use super::plan::{held, migrations};
+use super::progress::Progress;
+use super::{Surroundings, caller};
+use crate::audit::AuditLog;
+use crate::host::Host;
+use crate::plan::Goal;
+use crate::run::{self, Finished, Outcome, RunError};
+use crate::runtime::block_on;
+
+pub(super) fn run(host: &Host, goal: &Goal, around: &Surroundings, process: &mut Process<'_>) -> Result<Exit, Failure> {
+    let path = host.audit()?;
+    let accepted = host.accept((process.clock)())?;
+    let opened = accepted.open()?;
+    accepted.remember(&opened)?;
+    let mut audit = AuditLog::open(&path).map_err(RunError::Audit)?;
+    if let Some(bytes) = audit.repaired() {
+        process.warn(format_args!("the last line of the audit log was torn; its {bytes} bytes were cut off"));
+    }
+    let caller = caller(host, around, process);
+    let (bundle, trust) = (accepted.bundle(), accepted.trust());
+    let mut progress = Progress::new(process);
+    let stop = progress.stop();
+    let change = run::change(opened.target, bundle, trust, goal, &caller, Some(&mut audit), &mut progress);
+    let ended = block_on(stop.watch(change))?;
+    drop(progress);
+    match ended? {
+        Some(Ok(outcome)) => {
+            finished(&outcome.done, process);
+            Ok(told(&outcome, process))
+        }
+        Some(Err(error)) => {
+            if let RunError::Stopped { done, .. } = &error {
+                finished(done, process);
+            }
+            Err(error.into())
+        }
+        None => Err(Failure::new(Exit::Interrupted, "stopped at once, in the middle of a script")
+            .hint("the server rolls back what was not committed; look with `status` before anything else")),
+    }
+}
+
+fn finished(done: &[Finished], process: &mut Process<'_>) {
+    for Finished { id, name, direction, took } in done {
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let data = json!({ "direction": direction, "id": id, "milliseconds": milliseconds, "name": name });
+        process.data("done", &data);
+    }
+}
+
+/// Tells how a change ended. Migrations that stay reverted are work left: the target was not reached.
+fn told(outcome: &Outcome, process: &mut Process<'_>) -> Exit {
+    let Outcome { action, binding, done, reached, held: kept, left, ahead } = outcome;
+    let (count, applies) = (done.len(), *action == Action::Apply);
+    let past = if applies { "applied" } else { "reverted" };
+    match binding {
+        Some(binding) if count > 0 => {
+            process.say(format_args!("{past} {count} {}; database {}", migrations(count), binding.database));
+        }
+        _ if applies && *ahead => process.say("nothing to do: the database is ahead of this release"),
+        _ if applies && kept.is_empty() && *left == 0 => process.say("nothing to do: everything is applied"),
+        _ => process.say(format_args!("{past} nothing")),
+    }
+    process.data(
+        "outcome",
+        &json!({
+            "action": action, "ahead": ahead, "database": binding.as_ref().map(|binding| &binding.database),
+            "done": count, "held": kept, "left": left, "reached": reached,
+        }),
+    );
+    if !applies {
+        return Exit::Done;
+    }
+    if *left > 0 {
+        process
+            .note(format_args!("{left} more {} pending", if *left == 1 { "migration is" } else { "migrations are" }));
+    }
+    held(kept, process);
+    if kept.is_empty() { Exit::Done } else { Exit::No }
+}

@@ -1,0 +1,145 @@
+//! `sealift-runner plan`, and `--dry-run` of `apply` and `revert`.
+
+use sealift_spec::audit::Action;
+use sealift_spec::manifest::{Kind, Mode};
+use sealift_spec::text::{Plain, Source};
+use sealift_verifier::report::{Exit, Failure, Process};
+use serde_json::{Value, json};
+
+use super::{Surroundings, caller};
+use crate::host::{Accepted, Host};
+use crate::plan::{Goal, Plan, Step};
+use crate::run;
+use crate::runtime::block_on;
+
+pub(super) fn run(host: &Host, goal: &Goal, around: &Surroundings, process: &mut Process<'_>) -> Result<Exit, Failure> {
+    let accepted = host.accept((process.clock)())?;
+    let opened = accepted.open()?;
+    let caller = caller(host, around, process);
+    let plan = block_on(run::plan(opened.target, accepted.bundle(), accepted.trust(), goal, &caller))??;
+    show(&accepted, &plan, process);
+    Ok(Exit::Done)
+}
+
+fn show(accepted: &Accepted<'_>, plan: &Plan<'_>, process: &mut Process<'_>) {
+    let release = accepted.bundle().release();
+    let verb = plan.action().to_string();
+    let count = plan.steps().len();
+    process.say(format_args!(
+        "{verb} {count} {} under release {} `{}` (digest {})",
+        migrations(count),
+        plan.under().sequence,
+        release.statement().name,
+        plan.under().release.short()
+    ));
+    if plan.first_use() && plan.action() == Action::Apply {
+        let (project, environment) = (&release.statement().project, release.environment());
+        process.say(format_args!(
+            "the database has never been used; it will be bound to project {project}, environment {environment}"
+        ));
+    }
+    process.data(
+        "plan",
+        &json!({
+            "action": plan.action(), "ahead": plan.ahead(), "environment": release.environment(),
+            "firstUse": plan.first_use(), "head": plan.head(), "held": plan.held(), "left": plan.left(),
+            "project": release.statement().project, "release": plan.under().release, "root": plan.under().root,
+            "sequence": plan.under().sequence, "steps": count,
+        }),
+    );
+    for (index, step) in plan.steps().iter().enumerate() {
+        show_step(index + 1, step, process);
+    }
+    remarks(plan, process);
+}
+
+fn show_step(number: usize, step: &Step<'_>, process: &mut Process<'_>) {
+    let work = step.work();
+    let (unit, script) = (work.unit(), work.script());
+    let mode = mode(script.mode);
+    process.say("");
+    process.say(format_args!(
+        "{number}. {} {}  {} in {mode} mode, {}",
+        unit.id,
+        unit.name,
+        work.direction(),
+        script.file
+    ));
+    if let Some(resume) = step.resume() {
+        process.say(format_args!("-- interrupted: {} statements have run before", resume.done));
+    }
+    for (index, (range, statement)) in work.statements().enumerate() {
+        let lock = statement.lock.as_deref().unwrap_or("unknown");
+        let sent = index + 1;
+        if statement.kind == Kind::Skip {
+            process.say(format_args!("-- {sent}: not sent"));
+        } else {
+            process.say(format_args!("-- {sent}: {}, lock {}", kind(statement.kind), Plain(lock)));
+        }
+        process.say(Source(work.sql()[range].trim_matches('\n')));
+    }
+    let statements: Vec<Value> = work
+        .statements()
+        .map(|(range, statement)| json!({ "kind": statement.kind, "lock": statement.lock, "sql": work.sql()[range] }))
+        .collect();
+    process.data(
+        "step",
+        &json!({
+            "direction": work.direction(), "file": script.file, "id": unit.id, "mode": script.mode, "name": unit.name,
+            "number": number, "resume": step.resume().map(|resume| resume.done), "sha256": script.sha256,
+            "statements": statements, "unit": step.subject().digest,
+        }),
+    );
+}
+
+/// What a plan leaves out, and why.
+fn remarks(plan: &Plan<'_>, process: &mut Process<'_>) {
+    if plan.ahead() && plan.is_empty() {
+        process.note("nothing to do: the database is ahead of this release");
+    } else if plan.is_nothing() && plan.held().is_empty() {
+        process.note("nothing to do: everything is applied");
+    }
+    if plan.left() > 0 {
+        process.note(format_args!("{} more {} would stay pending", plan.left(), migrations(plan.left())));
+    }
+    if plan.action() == Action::Apply {
+        held(plan.held(), process);
+    }
+}
+
+/// Says which migrations stay reverted.
+pub(super) fn held(held: &[sealift_spec::name::UnitId], process: &mut Process<'_>) {
+    if !held.is_empty() {
+        let ids: Vec<_> = held.iter().map(|id| id.as_str()).collect();
+        process.warn(format_args!(
+            "{} {} held, because reverted under this release or a later one; a release with a higher sequence applies: {}",
+            held.len(),
+            if held.len() == 1 { "migration is" } else { "migrations are" },
+            ids.join(", ")
+        ));
+    }
+}
+
+pub(super) fn migrations(count: usize) -> &'static str {
+    if count == 1 { "migration" } else { "migrations" }
+}
+
+fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Transaction => "transaction",
+        Mode::Statements => "statements",
+    }
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Ddl => "ddl",
+        Kind::Dml => "dml",
+        Kind::Session => "session",
+        Kind::Concurrent => "concurrent",
+        Kind::Opaque => "opaque",
+        Kind::Copy => "copy",
+        Kind::Skip => "skip",
+        Kind::Group => "group",
+    }
+}
