@@ -6,4 +6,5 @@
 
 pub mod command;
 pub mod server;
+pub mod story;
 pub mod transcript;
