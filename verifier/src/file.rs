@@ -216,9 +216,8 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, replace: bool) -> io::Result<
         if replace {
             std::fs::rename(&temporary, path)?;
         } else {
-            // A hard link fails when the name is taken; a rename would replace it.
-            std::fs::hard_link(&temporary, path)?;
-            std::fs::remove_file(&temporary)?;
+            let here = rustix::fs::CWD;
+            rustix::fs::renameat_with(here, &temporary, here, path, rustix::fs::RenameFlags::NOREPLACE)?;
         }
         File::open(folder)?.sync_all()
     })();
