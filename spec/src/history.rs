@@ -87,7 +87,8 @@ pub enum Happening {
         /// Under which release.
         under: Under,
     },
-    /// `done` statements of the running script have run; `next`, if there is one, is being sent.
+    /// `done` statements of the running script have run; `next`, if there is one, is being sent. With 0 and none the script
+    /// is given up before anything of it had an effect.
     Progress {
         /// How many statements have run, `skip` ones included.
         done: u64,
@@ -370,6 +371,9 @@ impl History {
                     return Err(impossible);
                 }
                 (running.done, running.next) = (*done, *next);
+                if *done == 0 && next.is_none() {
+                    self.running = None;
+                }
             }
             Happening::Completed { heads, under } => {
                 if self.running.is_some() {
@@ -524,6 +528,21 @@ mod tests {
         let mut swapped = rows;
         swapped.swap(1, 2);
         assert!(matches!(History::read(swapped), Err(HistoryError::Broken { seq: 3 })));
+    }
+
+    #[test]
+    fn a_script_that_did_nothing_gives_way_to_another() {
+        let mut history = bound();
+        let start = |id| {
+            let (direction, script) = (Direction::Up, Digest::of(b"s"));
+            Happening::Started { direction, script, unit: unit(id), under: under(1) }
+        };
+        grow(&mut history, start("1")).unwrap();
+        grow(&mut history, Happening::Progress { done: 0, next: Some(0) }).unwrap();
+        assert!(matches!(grow(&mut history, start("2")), Err(HistoryError::Impossible { seq: 4 })));
+        grow(&mut history, Happening::Progress { done: 0, next: None }).unwrap();
+        assert_eq!(history.running(), None);
+        grow(&mut history, start("2")).unwrap();
     }
 
     #[test]
