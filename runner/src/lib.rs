@@ -7,13 +7,17 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod credentials;
 pub mod engine;
 pub mod environment;
+pub mod execute;
 pub mod host;
 pub mod operator;
+pub mod plan;
+pub mod run;
 pub mod runtime;
 pub mod state;
 pub mod work;

@@ -99,7 +99,9 @@ pub struct Plan<'b> {
     pub(crate) head: Digest,
     pub(crate) first_use: bool,
     pub(crate) steps: Vec<Step<'b>>,
+    /// Written as the last event.
     pub(crate) completes: Option<Vec<UnitId>>,
+    reached: Option<Vec<UnitId>>,
     held: Vec<UnitId>,
     left: usize,
     ahead: bool,
@@ -145,6 +147,11 @@ impl<'b> Plan<'b> {
     /// Whether the database is ahead of the bundle: a release with a higher sequence was here, and nothing is to be done.
     pub fn ahead(&self) -> bool {
         self.ahead
+    }
+
+    /// The heads that will have been reached when it is done, if it reaches the whole target.
+    pub fn reaches(&self) -> Option<&[UnitId]> {
+        self.reached.as_deref()
     }
 
     /// Whether no script would run. (The history may still note that a new release has reached its heads.)
@@ -197,6 +204,7 @@ pub fn plan<'b>(
         head: history.head(),
         first_use: history.binding().is_none(),
         completes: choice.completes,
+        reached: choice.reached,
         held: choice.held,
         left: choice.left,
         ahead: under.sequence < history.sequence(),
@@ -253,18 +261,22 @@ fn executable(bundle: &VerifiedBundle, trust: &Trust, history: &History) -> Resu
     Ok(())
 }
 
-fn step<'b>(
-    reviewed: &Reviewed<'b>,
-    direction: Direction,
-    running: Option<&Running>,
-) -> Result<Step<'b>, PlanError> {
+fn step<'b>(reviewed: &Reviewed<'b>, direction: Direction, running: Option<&Running>) -> Result<Step<'b>, PlanError> {
     let unit = reviewed.unit();
-    let work = Work::new(reviewed, direction)
-        .map_err(|source| PlanError::Script { id: unit.id.clone(), direction, source })?;
+    let work = Work::new(reviewed, direction).map_err(|source| PlanError::Script {
+        id: unit.id.clone(),
+        direction,
+        source,
+    })?;
     let subject = Subject { digest: reviewed.digest(), id: unit.id.clone(), up: unit.up.sha256 };
-    let running = running.filter(|running| running.unit.id == unit.id);
+    let running = running.filter(|running| running.unit.id == unit.id && has_begun(running));
     let resume = running.map(|running| resume(&work, &subject, running)).transpose()?;
     Ok(Step { work, subject, resume })
+}
+
+/// Whether something of a script may have run. One that only says it started is not in the way of anything.
+fn has_begun(running: &Running) -> bool {
+    running.done > 0 || running.next.is_some()
 }
 
 /// Whether an interrupted script can go on with the work of this bundle.
@@ -279,7 +291,8 @@ fn resume(work: &Work<'_>, subject: &Subject, running: &Running) -> Result<Resum
     if running.done > count || running.next.is_some_and(|next| next >= count) {
         return Err(PlanError::Progress { id: id(), done: running.done, count });
     }
-    let effective = |statement: &sealift_spec::manifest::Statement| !matches!(statement.kind, Kind::Skip | Kind::Session);
+    let effective =
+        |statement: &sealift_spec::manifest::Statement| !matches!(statement.kind, Kind::Skip | Kind::Session);
     let touched = running.next.is_some() || work.script().statements.iter().take(running.done as usize).any(effective);
     if touched && work.script().not_resumable {
         return Err(PlanError::NotResumable { id: id(), done: running.done, count });
@@ -301,6 +314,7 @@ struct Choice<'b> {
     units: Vec<&'b Unit>,
     held: Vec<UnitId>,
     left: usize,
+    reached: Option<Vec<UnitId>>,
     completes: Option<Vec<UnitId>>,
 }
 
@@ -387,8 +401,9 @@ impl<'b, 'h> Survey<'b, 'h> {
             && self.history.completed().is_some_and(|(under, heads)| {
                 under.release == self.under.release && heads.as_slice() == self.manifest.target()
             });
-        let completes = (reached && !noted).then(|| self.manifest.target().to_vec());
-        Ok(Choice { direction: Direction::Up, units: free, held, left, completes })
+        let reached = reached.then(|| self.manifest.target().to_vec());
+        let completes = reached.clone().filter(|_| !noted);
+        Ok(Choice { direction: Direction::Up, units: free, held, left, reached, completes })
     }
 
     fn back(&self, back: &Back) -> Result<Choice<'b>, PlanError> {
@@ -406,8 +421,13 @@ impl<'b, 'h> Survey<'b, 'h> {
             Back::Steps(steps) => steps.get().min(order.len()),
             Back::To(id) => {
                 let known = self.manifest.unit(id.as_str()).is_some();
-                let missing =
-                    || if known { PlanError::NotApplied { id: id.clone() } } else { PlanError::NoSuchUnit { id: id.clone() } };
+                let missing = || {
+                    if known {
+                        PlanError::NotApplied { id: id.clone() }
+                    } else {
+                        PlanError::NoSuchUnit { id: id.clone() }
+                    }
+                };
                 order.iter().position(|applied| *applied == id).ok_or_else(missing)?.max(usize::from(begun.is_some()))
             }
         };
@@ -415,19 +435,20 @@ impl<'b, 'h> Survey<'b, 'h> {
             .iter()
             .map(|id| {
                 let unit = self.manifest.unit(id.as_str());
-                let unit = unit.ok_or_else(|| PlanError::Unknown { id: (*id).clone(), sequence: self.history.sequence() })?;
+                let unit =
+                    unit.ok_or_else(|| PlanError::Unknown { id: (*id).clone(), sequence: self.history.sequence() })?;
                 if unit.down.is_none() {
                     return Err(PlanError::NoDown { id: unit.id.clone(), file: unit.up.file.to_string() });
                 }
                 Ok(unit)
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Choice { direction: Direction::Down, units, held: Vec::new(), left: 0, completes: None })
+        Ok(Choice { direction: Direction::Down, units, held: Vec::new(), left: 0, reached: None, completes: None })
     }
 
     /// The interrupted unit, if it was going the same way.
     fn running(&self, direction: Direction) -> Result<Option<&'b Unit>, PlanError> {
-        let Some(running) = self.history.running() else { return Ok(None) };
+        let Some(running) = self.history.running().filter(|running| has_begun(running)) else { return Ok(None) };
         let id = || running.unit.id.clone();
         if running.direction != direction {
             return Err(PlanError::OtherWay { id: id(), direction: running.direction, done: running.done });

@@ -64,7 +64,7 @@ pub enum Doubt {
     Disconnected(EngineError),
     /// It failed, and something of it remains.
     Remains(StepError),
-    /// It ran, but that could not be recorded.
+    /// How it ended could not be recorded.
     Unrecorded(StepError),
 }
 
@@ -77,7 +77,7 @@ impl fmt::Display for Doubt {
             Self::Probe(_) => "looking for its effect failed",
             Self::Disconnected(_) => "the connection was lost while it ran and could not be made again",
             Self::Remains(_) => "it failed, and something of it remains",
-            Self::Unrecorded(_) => "it ran, but that could not be recorded",
+            Self::Unrecorded(_) => "how it ended could not be recorded",
         })
     }
 }
@@ -192,11 +192,9 @@ impl fmt::Display for ExecuteError {
                 }
                 if *tries > 1 { write!(f, ", after {tries} tries") } else { Ok(()) }
             }
-            Self::Escaped { id, file, .. } => write!(
-                f,
-                "`{}` of migration `{id}` ended its own transaction: part of it is committed",
-                Source(file)
-            ),
+            Self::Escaped { id, file, .. } => {
+                write!(f, "`{}` of migration `{id}` ended its own transaction: part of it is committed", Source(file))
+            }
             Self::PartApplied { id, direction, statement, .. } => write!(
                 f,
                 "migration `{id}` is part-{}: statement {} of {} failed ({}: {})",
@@ -221,7 +219,9 @@ impl fmt::Display for ExecuteError {
                 let lost: Vec<_> = lost.iter().map(UnitId::as_str).collect();
                 write!(f, "the server came back without what had been committed; lost: [{}]", lost.join(", "))
             }
-            Self::Overtaken => f.write_str("the connection was lost, and another runner changed the database meanwhile"),
+            Self::Overtaken => {
+                f.write_str("the connection was lost, and another runner changed the database meanwhile")
+            }
             Self::History(_) => f.write_str("the history cannot be read"),
         }
     }

@@ -168,21 +168,21 @@ impl fmt::Display for PlanError {
                 applied.short(),
                 found.short()
             ),
-            Self::Unknown { id, sequence } => write!(
-                f,
-                "migration `{id}`, which release {sequence} brought to this database, is not in the bundle"
-            ),
+            Self::Unknown { id, sequence } => {
+                write!(f, "migration `{id}`, which release {sequence} brought to this database, is not in the bundle")
+            }
             Self::OutOfOrder { id, before } => {
                 write!(f, "migration `{id}` is pending, but `{before}`, which comes after it, is applied")
             }
-            Self::Outside { id } => write!(f, "migration `{id}` is applied, but the target of the bundle is without it"),
+            Self::Outside { id } => {
+                write!(f, "migration `{id}` is applied, but the target of the bundle is without it")
+            }
             Self::Older { sequence, newest } => {
                 write!(f, "release {sequence} is older than release {newest}, which was here before")
             }
-            Self::RootFloor { found, newest } => write!(
-                f,
-                "the trust root of this host is version {found}, but this database has seen version {newest}"
-            ),
+            Self::RootFloor { found, newest } => {
+                write!(f, "the trust root of this host is version {found}, but this database has seen version {newest}")
+            }
             Self::NoSuchUnit { id } => write!(f, "the bundle has no migration `{id}`"),
             Self::Beyond { id } => write!(f, "migration `{id}` lies beyond the target of the bundle"),
             Self::NotApplied { id } => write!(f, "migration `{id}` is not applied"),
@@ -264,9 +264,11 @@ impl PlanError {
             Self::NoSuchUnit { .. } => "list what the bundle has with `plan` or `sealift-verifier inspect`".to_owned(),
             Self::Beyond { .. } => "pack with a `--target` that includes it".to_owned(),
             Self::NotApplied { .. } => "list what is applied with `status`".to_owned(),
-            Self::NoDown { .. } => "nothing was reverted; add a new migration that undoes the change instead, or a down \
+            Self::NoDown { .. } => {
+                "nothing was reverted; add a new migration that undoes the change instead, or a down \
                                     script in a new release"
-                .to_owned(),
+                    .to_owned()
+            }
             Self::Unreviewed(_) => "who reviewed it is listed by `sealift-verifier inspect`; review with \
                                     `sealift-bundler review`, pack and sign again"
                 .to_owned(),

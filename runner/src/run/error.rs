@@ -124,7 +124,9 @@ impl EngineError {
     /// The exit status it leads to.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::UnknownSetting { .. } | Self::Setting { .. } | Self::Unsupported { .. } | Self::Foreign { .. } => Exit::No,
+            Self::UnknownSetting { .. } | Self::Setting { .. } | Self::Unsupported { .. } | Self::Foreign { .. } => {
+                Exit::No
+            }
             _ => Exit::Unknown,
         }
     }
@@ -141,9 +143,11 @@ impl EngineError {
             Self::UnknownSetting { .. } | Self::Setting { .. } => {
                 "change the session baseline in `sealift.toml`, review and pack again".to_owned()
             }
-            Self::Foreign { .. } => "somebody else made it, and could make it do anything in our name: look at it, then \
+            Self::Foreign { .. } => {
+                "somebody else made it, and could make it do anything in our name: look at it, then \
                                      give it to the account that runs migrations or drop it"
-                .to_owned(),
+                    .to_owned()
+            }
             Self::Sql { .. } | Self::Answer { .. } | Self::File { .. } | Self::Unsupported { .. } => return None,
         })
     }
@@ -178,12 +182,18 @@ impl RunError {
             Self::NoAudit => "name the audit log in the configuration".to_owned(),
             Self::Unaudited(_) => "what happened stands in the history of the database: see `history`".to_owned(),
             Self::Engine(source) => return source.hint(),
-            Self::Flavour { .. } => "MySQL and MariaDB read some SQL differently: pack for the server that runs here".to_owned(),
+            Self::Flavour { .. } => {
+                "MySQL and MariaDB read some SQL differently: pack for the server that runs here".to_owned()
+            }
             Self::ReadOnly(ReadOnly::Replica) => "connect to the primary".to_owned(),
-            Self::NotEmpty => "the first run needs an empty database; check that this is the one that was meant".to_owned(),
-            Self::History(_) => "the history is hash-chained and was changed by somebody: compare it with the audit log \
+            Self::NotEmpty => {
+                "the first run needs an empty database; check that this is the one that was meant".to_owned()
+            }
+            Self::History(_) => {
+                "the history is hash-chained and was changed by somebody: compare it with the audit log \
                                  and a backup before anything else"
-                .to_owned(),
+                    .to_owned()
+            }
             Self::Plan(source) => return source.hint(),
             Self::Stopped { source, .. } => return source.hint(),
             Self::Audit(_) | Self::Random | Self::NoEngine | Self::TooOld { .. } | Self::ReadOnly(_) => return None,

@@ -1,0 +1,289 @@
+//! Writes the audit log of this host: an intent before the first change, an outcome after the last (`audit.md`).
+//!
+//! Attack -> defence. A file that cannot be written when it matters: it is opened, locked, verified from the first line and
+//! tried before anything connects. Two runs at once: each append holds the file's lock, and first reads and verifies what
+//! others have added. A link or a file of somebody else in its place: not followed, not written. A crash in the middle of a
+//! line: that line was never synced, so nothing was done in its name; a whole record that lacks its line feed gets it, a
+//! fragment is cut off, and the caller is told. Deliberately not here: signatures and checkpoints, which come later.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use sealift_spec::Timestamp;
+use sealift_spec::audit::{self, AuditError, Head, Note, Record};
+use sealift_spec::name::Label;
+
+use crate::operator::Operator;
+
+/// Why the audit log cannot be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AuditLogError {
+    /// Opening, reading, writing or syncing failed.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody else owns it or may write it, or it is no ordinary file.
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// Its chain does not hold.
+    Chain {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        source: AuditError,
+    },
+    /// It is shorter than it was a moment ago.
+    Shrunk {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl fmt::Display for AuditLogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, .. } => write!(f, "the audit log `{}` cannot be used", path.display()),
+            Self::Open { path, reason } => write!(f, "the audit log `{}` {reason}", path.display()),
+            Self::Chain { path, .. } => write!(f, "the audit log `{}` does not hold together", path.display()),
+            Self::Shrunk { path } => write!(f, "the audit log `{}` became shorter while it was in use", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for AuditLogError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::File { source, .. } => Some(source),
+            Self::Chain { source, .. } => Some(source),
+            Self::Open { .. } | Self::Shrunk { .. } => None,
+        }
+    }
+}
+
+/// An audit log whose chain holds, open for appending.
+#[derive(Debug)]
+pub struct AuditLog {
+    file: File,
+    path: PathBuf,
+    head: Head,
+    size: u64,
+    repaired: Option<u64>,
+}
+
+impl AuditLog {
+    /// Opens a log, or begins one with mode 0600, and verifies all of it.
+    ///
+    /// # Errors
+    /// [`AuditLogError`] when it cannot be written, is not this user's alone to write, or its chain does not hold.
+    pub fn open(path: &Path) -> Result<Self, AuditLogError> {
+        let failed = |source: io::Error| AuditLogError::File { path: path.to_owned(), source };
+        let refused = |reason| AuditLogError::Open { path: path.to_owned(), reason };
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::APPEND;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let (file, new) = match open(path, flags, mode) {
+            Ok(file) => (File::from(file), false),
+            Err(rustix::io::Errno::NOENT) => {
+                // Not exclusive: whoever makes it first, both may append.
+                (File::from(open(path, flags | OFlags::CREATE, mode).map_err(|e| failed(e.into()))?), true)
+            }
+            Err(error) => return Err(failed(error.into())),
+        };
+        let facts = file.metadata().map_err(failed)?;
+        if !facts.is_file() {
+            return Err(refused("is no ordinary file"));
+        }
+        if facts.uid() != rustix::process::geteuid().as_raw() {
+            return Err(refused("belongs to another user"));
+        }
+        if facts.mode() & 0o022 != 0 {
+            return Err(refused("can be written by others; `chmod 600` it"));
+        }
+        if new {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        }
+        let mut log = Self { file, path: path.to_owned(), head: Head::default(), size: 0, repaired: None };
+        log.locked(Self::catch_up)?;
+        Ok(log)
+    }
+
+    /// The end of the log, as of the last look.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// How many bytes of a torn last line were cut off when the log was opened, if any were.
+    pub fn repaired(&self) -> Option<u64> {
+        self.repaired
+    }
+
+    /// Appends one record and syncs it to disk.
+    ///
+    /// # Errors
+    /// [`AuditLogError`]; the log then ends as before, or in a torn line that the next opening cuts off.
+    pub fn append(&mut self, at: Timestamp, operator: &Operator, run: &Label, note: Note) -> Result<(), AuditLogError> {
+        self.locked(|log| {
+            log.catch_up()?;
+            let record = Record {
+                at,
+                host: operator.host.clone(),
+                note,
+                operator: operator.name.clone(),
+                previous: log.head.digest,
+                run: run.clone(),
+                seq: log.head.seq + 1,
+            };
+            let mut line = record.write();
+            line.push(b'\n');
+            log.write(&line)
+        })
+    }
+
+    fn failed(&self, source: io::Error) -> AuditLogError {
+        AuditLogError::File { path: self.path.clone(), source }
+    }
+
+    fn locked(&mut self, act: impl FnOnce(&mut Self) -> Result<(), AuditLogError>) -> Result<(), AuditLogError> {
+        flock(&self.file, FlockOperation::LockExclusive).map_err(|e| self.failed(e.into()))?;
+        let result = act(self);
+        let unlocked = flock(&self.file, FlockOperation::Unlock).map_err(|e| self.failed(e.into()));
+        result.and(unlocked)
+    }
+
+    /// Reads and verifies what has been added since the last look, and mends a torn end.
+    fn catch_up(&mut self) -> Result<(), AuditLogError> {
+        let size = self.file.metadata().map_err(|e| self.failed(e))?.len();
+        if size < self.size {
+            return Err(AuditLogError::Shrunk { path: self.path.clone() });
+        }
+        if size == self.size {
+            return Ok(());
+        }
+        let mut added = Vec::new();
+        self.file.seek(SeekFrom::Start(self.size)).map_err(|e| self.failed(e))?;
+        (&self.file).take(size - self.size).read_to_end(&mut added).map_err(|e| self.failed(e))?;
+        let whole = added.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let chain = |source| AuditLogError::Chain { path: self.path.clone(), source };
+        let (_, head) = audit::read_after(self.head, &added[..whole]).map_err(chain)?;
+        (self.head, self.size) = (head, self.size + whole as u64);
+        let torn = &added[whole..];
+        if torn.is_empty() {
+            return Ok(());
+        }
+        // A record is whole when only its line feed is missing.
+        if let Ok((_, head)) = audit::read_after(head, &[torn, b"\n"].concat()) {
+            self.file.write_all(b"\n").and_then(|()| self.file.sync_data()).map_err(|e| self.failed(e))?;
+            (self.head, self.size) = (head, self.size + torn.len() as u64 + 1);
+        } else {
+            self.file.set_len(self.size).and_then(|()| self.file.sync_data()).map_err(|e| self.failed(e))?;
+            self.repaired = Some(torn.len() as u64);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, line: &[u8]) -> Result<(), AuditLogError> {
+        let written = self.file.write_all(line).and_then(|()| self.file.sync_data());
+        if let Err(error) = written {
+            // A full disk leaves half a line behind; without it the log is as before.
+            let _ = self.file.set_len(self.size);
+            return Err(self.failed(error));
+        }
+        let chain = |source| AuditLogError::Chain { path: self.path.clone(), source };
+        let (_, head) = audit::read_after(self.head, line).map_err(chain)?;
+        (self.head, self.size) = (head, self.size + line.len() as u64);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use sealift_spec::audit::{Result as End, genesis};
+
+    use super::*;
+
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let folder = std::env::temp_dir().join(format!("sealift-audit-{}-{name}", std::process::id()));
+            fs::create_dir_all(&folder).unwrap();
+            Self(folder)
+        }
+
+        fn log(&self) -> PathBuf {
+            self.0.join("audit.jsonl")
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    fn append(log: &mut AuditLog) {
+        let operator = Operator { name: "deploy".parse().unwrap(), host: "db1".parse().unwrap() };
+        let note = Note::Outcome { done: vec![], error: None, head: genesis(), result: End::Done };
+        log.append(Timestamp::from_seconds(1_800_000_000).unwrap(), &operator, &"00".parse().unwrap(), note).unwrap();
+    }
+
+    #[test]
+    fn two_writers_make_one_chain() {
+        let scratch = Scratch::new("two");
+        let (mut one, mut two) = (AuditLog::open(&scratch.log()).unwrap(), AuditLog::open(&scratch.log()).unwrap());
+        append(&mut one);
+        append(&mut two);
+        append(&mut one);
+        let bytes = fs::read(scratch.log()).unwrap();
+        assert_eq!(audit::read(&bytes).unwrap().1.seq, 3);
+        assert_eq!(fs::metadata(scratch.log()).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_torn_end_is_mended() {
+        let scratch = Scratch::new("torn");
+        append(&mut AuditLog::open(&scratch.log()).unwrap());
+        let whole = fs::read(scratch.log()).unwrap();
+        // A fragment goes; a whole record without its line feed stays.
+        fs::write(scratch.log(), [&whole[..], b"{\"at\":\"20"].concat()).unwrap();
+        let mut log = AuditLog::open(&scratch.log()).unwrap();
+        assert_eq!((log.repaired(), fs::read(scratch.log()).unwrap()), (Some(9), whole.clone()));
+        fs::write(scratch.log(), &whole[..whole.len() - 1]).unwrap();
+        assert!(matches!(log.locked(AuditLog::catch_up), Err(AuditLogError::Shrunk { .. })));
+        let mut log = AuditLog::open(&scratch.log()).unwrap();
+        assert_eq!(log.repaired(), None);
+        append(&mut log);
+        assert_eq!(audit::read(&fs::read(scratch.log()).unwrap()).unwrap().1.seq, 2);
+    }
+
+    #[test]
+    fn what_others_could_write_or_redirect_is_refused() {
+        let scratch = Scratch::new("open");
+        append(&mut AuditLog::open(&scratch.log()).unwrap());
+        fs::set_permissions(scratch.log(), fs::Permissions::from_mode(0o660)).unwrap();
+        assert!(matches!(AuditLog::open(&scratch.log()), Err(AuditLogError::Open { .. })));
+        fs::set_permissions(scratch.log(), fs::Permissions::from_mode(0o600)).unwrap();
+        let link = scratch.0.join("link");
+        std::os::unix::fs::symlink(scratch.log(), &link).unwrap();
+        assert!(matches!(AuditLog::open(&link), Err(AuditLogError::File { .. })));
+        assert!(matches!(AuditLog::open(Path::new("/dev/null")), Err(AuditLogError::Open { .. })));
+        let edited = fs::read_to_string(scratch.log()).unwrap().replace("deploy", "nobody");
+        fs::write(scratch.log(), edited + "{}\n").unwrap();
+        assert!(matches!(AuditLog::open(&scratch.log()), Err(AuditLogError::Chain { .. })));
+    }
+}

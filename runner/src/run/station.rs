@@ -1,0 +1,213 @@
+//! The stations of a run over any engine.
+
+use sealift_spec::audit::{Note, Result as End};
+use sealift_spec::history::History;
+use sealift_spec::manifest::Manifest;
+use sealift_verifier::bundle::VerifiedBundle;
+use sealift_verifier::trust::Trust;
+
+use crate::audit::AuditLog;
+use crate::clock;
+use crate::engine::{Engine, Server};
+use crate::execute::{Execution, Lock, LockError, execute, random};
+use crate::plan::{Goal, Plan, Reach, plan as make};
+use crate::run::{Caller, Notice, Observer, Outcome, RunError, Status};
+
+impl From<LockError> for RunError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Engine(source) => Self::Engine(source),
+            LockError::History(source) => Self::History(source),
+        }
+    }
+}
+
+pub(super) async fn plan<'b, E: Engine>(
+    mut engine: E,
+    bundle: &'b VerifiedBundle,
+    trust: &Trust,
+    goal: &Goal,
+    caller: &Caller<'_>,
+) -> Result<Plan<'b>, RunError> {
+    let (_, history) = look(&mut engine, bundle.manifest()).await?;
+    believe(caller, &history, None)?;
+    let plan = make(bundle, trust, &history, goal)?;
+    unused(&mut engine, &history).await?;
+    engine.close().await;
+    Ok(plan)
+}
+
+pub(super) async fn status<E: Engine>(
+    mut engine: E,
+    bundle: &VerifiedBundle,
+    trust: &Trust,
+    caller: &Caller<'_>,
+) -> Result<Status, RunError> {
+    let (server, history) = look(&mut engine, bundle.manifest()).await?;
+    believe(caller, &history, None)?;
+    engine.close().await;
+    let (plan, refusal) = match make(bundle, trust, &history, &Goal::Apply(Reach::Target)) {
+        Ok(plan) => (Some(plan), None),
+        Err(refusal) => (None, Some(refusal)),
+    };
+    let steps = plan.iter().flat_map(|plan| plan.steps());
+    Ok(Status {
+        server,
+        binding: history.binding().cloned(),
+        applied: history.applied().to_vec(),
+        pending: steps.map(|step| step.id().clone()).collect(),
+        held: plan.iter().flat_map(|plan| plan.held()).cloned().collect(),
+        running: history.running().cloned(),
+        sequence: history.sequence(),
+        refusal,
+    })
+}
+
+pub(super) async fn history<E: Engine>(mut engine: E) -> Result<Option<History>, RunError> {
+    engine.connect().await?;
+    let rows = engine.history().await?;
+    engine.close().await;
+    Ok(rows.map(History::read).transpose()?)
+}
+
+pub(super) async fn change<E: Engine>(
+    mut engine: E,
+    bundle: &VerifiedBundle,
+    trust: &Trust,
+    goal: &Goal,
+    caller: &Caller<'_>,
+    mut audit: Option<&mut AuditLog>,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, RunError> {
+    let release = bundle.release();
+    let environment = release.environment();
+    if trust.policy().environments.get(environment).is_some_and(|rules| rules.protected) {
+        return Err(RunError::Protected { environment: environment.clone() });
+    }
+    if audit.is_none() && !environment.is_reserved_environment() {
+        return Err(RunError::NoAudit);
+    }
+    engine.connect().await?;
+    let server = engine.server().await?;
+    judge(&server, bundle.manifest())?;
+    if let Some(reason) = server.read_only {
+        return Err(RunError::ReadOnly(reason));
+    }
+    let mut lock = Lock::take(engine, bundle.manifest().project(), caller.lock_wait, observer).await?;
+    // The second judgement of time: waiting for the lock may have taken a while.
+    believe(caller, lock.history(), audit.as_deref())?;
+    let (now, not_after) = ((caller.clock)(), release.statement().not_after.min(trust.expires()));
+    if now >= not_after {
+        return Err(RunError::Expired { not_after });
+    }
+    let plan = make(bundle, trust, lock.history(), goal)?;
+    if !plan.is_nothing() && plan.first_use() && lock.engine().has_objects().await? {
+        return Err(RunError::NotEmpty);
+    }
+    let mut outcome = Outcome {
+        action: plan.action(),
+        binding: lock.history().binding().cloned(),
+        done: Vec::new(),
+        reached: plan.reaches().map(<[_]>::to_vec),
+        held: plan.held().to_vec(),
+        left: plan.left(),
+        ahead: plan.ahead(),
+    };
+    if plan.is_nothing() {
+        lock.release().await;
+        return Ok(outcome);
+    }
+    observer.notice(Notice::Planned { plan: &plan });
+    let run = random::<8>().ok_or(RunError::Random)?;
+    if let Some(log) = audit.as_deref_mut() {
+        let intent = intent(&plan, bundle, lock.history())?;
+        log.append((caller.clock)(), &caller.operator, &run, intent).map_err(RunError::Audit)?;
+    }
+    let Execution { done, end } = execute(plan, &mut lock, bundle, caller, &run, observer).await;
+    let noted = match audit {
+        Some(log) => {
+            let result = match &end {
+                Ok(()) => End::Done,
+                Err(error) if error.exit() == sealift_verifier::report::Exit::Interrupted => End::Interrupted,
+                Err(_) => End::Stopped,
+            };
+            let error = end.as_ref().err().map(chain);
+            let ids = done.iter().map(|finished| finished.id.clone()).collect();
+            let note = Note::Outcome { done: ids, error, head: lock.history().head(), result };
+            log.append((caller.clock)(), &caller.operator, &run, note)
+        }
+        None => Ok(()),
+    };
+    outcome.binding = lock.history().binding().cloned();
+    lock.release().await;
+    match end {
+        Err(source) => Err(RunError::Stopped { done, source }),
+        Ok(()) => {
+            noted.map_err(RunError::Unaudited)?;
+            outcome.done = done;
+            Ok(outcome)
+        }
+    }
+}
+
+/// Connects, judges the server and reads the history, without the lock.
+async fn look<E: Engine>(engine: &mut E, manifest: &Manifest) -> Result<(Server, History), RunError> {
+    engine.connect().await?;
+    let server = engine.server().await?;
+    judge(&server, manifest)?;
+    let rows = engine.history().await?;
+    Ok((server, History::read(rows.unwrap_or_default())?))
+}
+
+fn judge(server: &Server, manifest: &Manifest) -> Result<(), RunError> {
+    if server.flavour != manifest.flavour() {
+        return Err(RunError::Flavour { expected: manifest.flavour(), found: server.flavour });
+    }
+    if server.version < *manifest.min_version() {
+        let (needed, found) = (manifest.min_version().clone(), server.version.clone());
+        return Err(RunError::TooOld { flavour: server.flavour, needed, found });
+    }
+    Ok(())
+}
+
+/// First use is only of a database without objects.
+async fn unused<E: Engine>(engine: &mut E, history: &History) -> Result<(), RunError> {
+    if history.binding().is_none() && engine.has_objects().await? {
+        return Err(RunError::NotEmpty);
+    }
+    Ok(())
+}
+
+/// Whether the clock can be believed beside what history and audit log say.
+fn believe(caller: &Caller<'_>, history: &History, audit: Option<&AuditLog>) -> Result<(), RunError> {
+    let now = (caller.clock)();
+    clock::follow(now, history.events().last().map(|event| event.at), "history")?;
+    clock::follow(now, audit.and_then(|log| log.head().at), "audit log")?;
+    Ok(())
+}
+
+fn intent(plan: &Plan<'_>, bundle: &VerifiedBundle, history: &History) -> Result<Note, RunError> {
+    // A database that has never been used has no id yet; its first event will tell.
+    let first = || "first-use".parse().map_err(|_| RunError::Random);
+    let database = history.binding().map_or_else(first, |binding| Ok(binding.database.clone()))?;
+    Ok(Note::Intent {
+        action: plan.action(),
+        database,
+        environment: bundle.release().environment().clone(),
+        head: plan.head(),
+        project: bundle.manifest().project().clone(),
+        under: plan.under().clone(),
+        units: plan.steps().iter().map(|step| step.id().clone()).collect(),
+    })
+}
+
+/// An error with all its causes on one line.
+fn chain(error: &crate::execute::ExecuteError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
