@@ -228,13 +228,14 @@ fn pragma(draft: &mut Draft<'_>, mut clause: Clause<'_>, end: usize) -> Result<P
             "would keep the runner from writing its history",
             "drop the setting",
         )),
-        // Refused or ignored inside a transaction.
-        "journal_mode" | "synchronous" | "temp_store" | "page_size" | "auto_vacuum" | "encoding" | "wal_checkpoint"
-        | "locking_mode"
-            if writes || name == "wal_checkpoint" =>
-        {
-            draft.alone.get_or_insert((at, "a PRAGMA on how the file is written"));
+        // Refused inside a transaction (the last one where temporary tables are open).
+        "journal_mode" | "synchronous" | "temp_store" if writes => {
+            draft.alone.get_or_insert((at, "this PRAGMA"));
             part(Kind::Session)
+        }
+        "wal_checkpoint" => {
+            draft.alone.get_or_insert((at, "this PRAGMA"));
+            part(Kind::Dml)
         }
         // Kept in the file, transactional.
         "user_version" | "application_id" | "schema_version" | "default_cache_size" if writes => part(Kind::Ddl),

@@ -167,7 +167,10 @@ fn mysql_is_cut_where_the_client_ends_statements() {
                 ("DELIMITER $$\nSELECT 1$$ SELECT 2 $$\ndelimiter ;\n", 2),
                 ("DELIMITER d//\nSELECT 1 d//\nSELECT 2 from td// DELIMITER ;\n", 2),
                 ("DELIMITER //\nSELECT 1;\nDELIMITER ;\nSELECT 2;", 2),
-                ("DELIMITER ;;\nCREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW BEGIN SET @x = 1; END ;;\nDELIMITER ;", 1),
+                (
+                    "DELIMITER ;;\nCREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW BEGIN SET @x = 1; END ;;\nDELIMITER ;",
+                    1,
+                ),
                 (
                     "/*!50003 CREATE*/ /*!50017 DEFINER=`r`@`%`*/ /*!50003 TRIGGER t BEFORE INSERT ON a FOR EACH ROW BEGIN SET \
                      @x = 1; END */; SELECT 2;",
@@ -258,6 +261,9 @@ fn invalid_sql_is_refused_where_it_stands() {
     let Err(SplitError::Syntax { column, .. }) = read(Postgresql, "SELECT 1; é SELECT;") else { panic!() };
     assert!(column > 10);
     refused(Postgresql, &format!("\nSELECT {}1{};", "(".repeat(20_000), ")".repeat(20_000)), 2, "too deeply");
+    // Wide is not deep.
+    let rows = vec!["(1, 'a', f(2))"; 20_000].join(", ");
+    assert_eq!(sent(Postgresql, &format!("INSERT INTO t VALUES {rows};")).len(), 1);
     let body = format!("SELECT {}1{}", "(".repeat(20_000), ")".repeat(20_000));
     refused(Postgresql, &format!("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ {body} $$;"), 1, "too deeply");
 }
@@ -516,10 +522,17 @@ fn statements_that_cannot_run_in_a_transaction_run_alone() {
     refused(Postgresql, "\nCREATE INDEX CONCURRENTLY ON t (a);", 2, "without a name");
     let vacuum = read(Sqlite, "SELECT 1; VACUUM;").unwrap();
     assert_eq!((vacuum.mode, vacuum.statements[1].kind), (Mode::Statements, Kind::Concurrent));
-    for sql in ["PRAGMA journal_mode = WAL;", "PRAGMA synchronous(1);", "PRAGMA wal_checkpoint;", "PRAGMA temp_store = 2;"] {
+    for sql in
+        ["PRAGMA journal_mode = WAL;", "PRAGMA synchronous(1);", "PRAGMA wal_checkpoint;", "PRAGMA temp_store = 2;"]
+    {
         assert_eq!(read(Sqlite, sql).unwrap().mode, Mode::Statements, "{sql}");
     }
-    for sql in ["PRAGMA user_version = 1;", "PRAGMA journal_mode;", "PRAGMA defer_foreign_keys = ON;"] {
+    for sql in [
+        "PRAGMA user_version = 1;",
+        "PRAGMA journal_mode;",
+        "PRAGMA page_size = 4096;",
+        "PRAGMA defer_foreign_keys = ON;",
+    ] {
         assert_eq!(read(Sqlite, sql).unwrap().mode, Mode::Transaction, "{sql}");
     }
 }
@@ -528,12 +541,17 @@ fn statements_that_cannot_run_in_a_transaction_run_alone() {
 fn a_new_enum_label_is_used_only_when_committed() {
     let mode = |sql: &str| read(Postgresql, sql).unwrap().mode;
     assert_eq!(mode("ALTER TYPE e ADD VALUE 'a'; UPDATE t SET e = 'a';"), Mode::Statements);
-    assert_eq!(mode("ALTER TYPE s.e ADD VALUE IF NOT EXISTS 'a'; DO $$ BEGIN UPDATE t SET e = 'a'; END $$;"), Mode::Statements);
+    assert_eq!(
+        mode("ALTER TYPE s.e ADD VALUE IF NOT EXISTS 'a'; DO $$ BEGIN UPDATE t SET e = 'a'; END $$;"),
+        Mode::Statements
+    );
     assert_eq!(mode("ALTER TYPE e ADD VALUE 'a'; UPDATE t SET e = 'b';"), Mode::Transaction);
     assert_eq!(mode("ALTER TYPE e ADD VALUE 'a'; ALTER TYPE e ADD VALUE 'b' AFTER 'a';"), Mode::Transaction);
     assert_eq!(mode("CREATE TYPE e AS ENUM (); ALTER TYPE e ADD VALUE 'a'; SELECT 'a'::e;"), Mode::Transaction);
     assert_eq!(
-        mode("ALTER TYPE e ADD VALUE 'a'; CREATE FUNCTION f() RETURNS e LANGUAGE plpgsql AS $$ BEGIN RETURN 'a'; END $$;"),
+        mode(
+            "ALTER TYPE e ADD VALUE 'a'; CREATE FUNCTION f() RETURNS e LANGUAGE plpgsql AS $$ BEGIN RETURN 'a'; END $$;"
+        ),
         Mode::Transaction
     );
     assert_eq!(mode("BEGIN; ALTER TYPE e ADD VALUE 'a'; UPDATE t SET e = 'a'; COMMIT;"), Mode::Transaction);
@@ -545,14 +563,19 @@ fn foreign_keys_are_a_property_of_the_unit() {
     assert_eq!(keys("SELECT 1;"), None);
     assert_eq!(keys("PRAGMA foreign_keys;"), None);
     assert_eq!(keys("PRAGMA foreign_keys = OFF; DROP TABLE t; PRAGMA foreign_keys = ON;"), Some(false));
-    assert_eq!(keys("PRAGMA foreign_keys = 'off'; DROP TABLE t; PRAGMA foreign_keys(1); CREATE INDEX i ON u (a);"), Some(false));
+    assert_eq!(
+        keys("PRAGMA foreign_keys = 'off'; DROP TABLE t; PRAGMA foreign_keys(1); CREATE INDEX i ON u (a);"),
+        Some(false)
+    );
     assert_eq!(keys("PRAGMA main.foreign_keys = 1; DELETE FROM t;"), Some(true));
     assert_eq!(keys("PRAGMA foreign_keys = ON; CREATE TABLE t (a);"), Some(true));
     assert_eq!(keys("BEGIN; PRAGMA foreign_keys = ON; DELETE FROM t; COMMIT;"), None);
     let sql = "PRAGMA foreign_keys = OFF; BEGIN; DROP TABLE t; COMMIT; PRAGMA foreign_keys = ON;";
     assert_eq!((keys(sql), sent(Sqlite, sql).len()), (Some(false), 1));
     refused(Sqlite, "DROP TABLE t;\nPRAGMA foreign_keys = ON;\nDELETE FROM u;", 3, "foreign keys");
-    let view = view(Sqlite, b"DROP TABLE t; PRAGMA foreign_keys = ON; DELETE FROM u;", Request { no_transaction: true }).unwrap();
+    let view =
+        view(Sqlite, b"DROP TABLE t; PRAGMA foreign_keys = ON; DELETE FROM u;", Request { no_transaction: true })
+            .unwrap();
     assert_eq!((view.foreign_keys, view.statements[1].kind), (None, Kind::Session));
 }
 
@@ -605,7 +628,10 @@ fn locks_are_those_of_the_manual() {
         ("CREATE TRIGGER g AFTER INSERT ON t EXECUTE FUNCTION f();", Some("share row exclusive")),
         ("ALTER TABLE t ADD COLUMN a int, VALIDATE CONSTRAINT c;", Some("access exclusive")),
         ("ALTER TABLE t VALIDATE CONSTRAINT c;", Some("share update exclusive")),
-        ("ALTER TABLE ONLY t ADD CONSTRAINT c FOREIGN KEY (a) REFERENCES u (a) NOT VALID;", Some("share row exclusive")),
+        (
+            "ALTER TABLE ONLY t ADD CONSTRAINT c FOREIGN KEY (a) REFERENCES u (a) NOT VALID;",
+            Some("share row exclusive"),
+        ),
         ("REFRESH MATERIALIZED VIEW CONCURRENTLY v;", Some("exclusive")),
         ("VACUUM FULL t;", Some("access exclusive")),
         ("SELECT 1;", None),
@@ -625,15 +651,36 @@ fn probes_name_what_is_plainly_visible() {
         (Postgresql, "DROP MATERIALIZED VIEW v CASCADE;", Expect::Absent, Object::View, "v", ""),
         (Postgresql, "ALTER TABLE ONLY t ADD COLUMN a int DEFAULT f(1, 2);", Expect::Present, Object::Column, "a", "t"),
         (Postgresql, "ALTER TABLE t DROP a;", Expect::Absent, Object::Column, "a", "t"),
-        (Postgresql, "CREATE TRIGGER g AFTER INSERT ON t EXECUTE FUNCTION f();", Expect::Present, Object::Trigger, "g", "t"),
+        (
+            Postgresql,
+            "CREATE TRIGGER g AFTER INSERT ON t EXECUTE FUNCTION f();",
+            Expect::Present,
+            Object::Trigger,
+            "g",
+            "t",
+        ),
         (Sqlite, "CREATE UNIQUE INDEX [I] ON t (a);", Expect::Present, Object::Index, "I", "t"),
         (Sqlite, "ALTER TABLE 't' ADD a;", Expect::Present, Object::Column, "a", "t"),
         (Mysql, "CREATE TABLE `S`.T (a INT);", Expect::Present, Object::Table, "S.T", ""),
         (Mysql, "DROP INDEX i ON t;", Expect::Absent, Object::Index, "i", "t"),
         (Mysql, "ALTER TABLE t ADD UNIQUE KEY i (a, b);", Expect::Present, Object::Index, "i", "t"),
-        (Mysql, "CREATE DEFINER=`a`@`b` SQL SECURITY INVOKER VIEW v AS SELECT 1;", Expect::Present, Object::View, "v", ""),
+        (
+            Mysql,
+            "CREATE DEFINER=`a`@`b` SQL SECURITY INVOKER VIEW v AS SELECT 1;",
+            Expect::Present,
+            Object::View,
+            "v",
+            "",
+        ),
         (Mysql, "DROP PROCEDURE p;", Expect::Absent, Object::Routine, "p", ""),
-        (Mysql, "CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW SET @a = 1;", Expect::Present, Object::Trigger, "g", "t"),
+        (
+            Mysql,
+            "CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW SET @a = 1;",
+            Expect::Present,
+            Object::Trigger,
+            "g",
+            "t",
+        ),
     ] {
         let request = Request { no_transaction: true };
         let probe = view(flavour, sql.as_bytes(), request).unwrap().statements[0].probe.clone();
@@ -690,7 +737,10 @@ fn large_transactions_are_packed_into_groups() {
         let sql = format!("BEGIN;\n{}COMMIT;\n", "INSERT INTO t VALUES (1); -- one\n".repeat(rows));
         let view = read(flavour, &sql).unwrap();
         let kinds: Vec<Kind> = view.statements.iter().map(|statement| statement.kind).collect();
-        assert_eq!((kinds[0], kinds.iter().filter(|kind| **kind == Kind::Group).count()), (Kind::Skip, rows / GROUP_COUNT));
+        assert_eq!(
+            (kinds[0], kinds.iter().filter(|kind| **kind == Kind::Group).count()),
+            (Kind::Skip, rows / GROUP_COUNT)
+        );
         assert!(kinds.iter().all(|kind| matches!(kind, Kind::Skip | Kind::Group)));
     }
     let large = format!("INSERT INTO t VALUES ('{}');\n", "x".repeat(200 * 1024)).repeat(6);
@@ -720,7 +770,32 @@ fn hostile_scripts_neither_panic_nor_leave_gaps() {
         "SET @a=@@sql_mode, sql_mode='x'; /*M! SELECT 'é' */; SELECT \\N, @x:=1 # c\n; ALTER TABLE t ADD INDEX i (a);",
         "SAVEPOINT a; ROLLBACK TO a; COPY t FROM stdin;\n1\t2\n\\.\nSELECT ${a}, {{b}}, :c, %(d)s, ?;\r\n",
     ];
-    let pieces = ["'", "\"", "`", "$$", "$x$", "/*", "*/", "/*!", "--", "#", ";", "(", ")", "[", "]", "\\", "\n", "\r\n", "é", "@", "BEGIN ", "END ", "CASE ", "DELIMITER ;\n"];
+    let pieces = [
+        "'",
+        "\"",
+        "`",
+        "$$",
+        "$x$",
+        "/*",
+        "*/",
+        "/*!",
+        "--",
+        "#",
+        ";",
+        "(",
+        ")",
+        "[",
+        "]",
+        "\\",
+        "\n",
+        "\r\n",
+        "é",
+        "@",
+        "BEGIN ",
+        "END ",
+        "CASE ",
+        "DELIMITER ;\n",
+    ];
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = |below: usize| {
         random ^= random << 13;
