@@ -90,6 +90,9 @@ enum Command {
     },
     /// Show and check the history that the database holds. Needs no bundle, changes nothing
     History {
+        /// Not needed; allowed, so that the same arguments serve every command
+        #[arg(long, value_name = "FILE")]
+        bundle: Option<PathBuf>,
         #[command(flatten)]
         host: HostArguments,
     },
@@ -248,7 +251,7 @@ fn command(command: &Command, around: &Surroundings, process: &mut Process<'_>) 
             let settings = settings(host, Some(bundle), None)?;
             status::run(&Host::new(&settings, host.identity_fd)?, around, process)
         }
-        Command::History { host } => history::run(&settings(host, None, None)?, host.identity_fd, process),
+        Command::History { host, .. } => history::run(&settings(host, None, None)?, host.identity_fd, process),
     }
 }
 

@@ -32,7 +32,8 @@ pub(super) fn run(host: &Host, goal: &Goal, around: &Surroundings, process: &mut
     match ended? {
         Some(Ok(outcome)) => {
             finished(&outcome.done, process);
-            Ok(told(&outcome, process))
+            tell(&outcome, process);
+            Ok(Exit::Done)
         }
         Some(Err(error)) => {
             if let RunError::Stopped { done, .. } = &error {
@@ -53,8 +54,8 @@ fn finished(done: &[Finished], process: &mut Process<'_>) {
     }
 }
 
-/// Tells how a change ended. Migrations that stay reverted are work left: the target was not reached.
-fn told(outcome: &Outcome, process: &mut Process<'_>) -> Exit {
+/// Tells how a change ended. Migrations that stay reverted are warned about and no failure: somebody wanted it so.
+fn tell(outcome: &Outcome, process: &mut Process<'_>) {
     let Outcome { action, binding, done, reached, held: kept, left, ahead } = outcome;
     let (count, applies) = (done.len(), *action == Action::Apply);
     let past = if applies { "applied" } else { "reverted" };
@@ -74,12 +75,11 @@ fn told(outcome: &Outcome, process: &mut Process<'_>) -> Exit {
         }),
     );
     if !applies {
-        return Exit::Done;
+        return;
     }
     if *left > 0 {
         process
             .note(format_args!("{left} more {} pending", if *left == 1 { "migration is" } else { "migrations are" }));
     }
     held(kept, process);
-    if kept.is_empty() { Exit::Done } else { Exit::No }
 }

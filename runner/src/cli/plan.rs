@@ -2,6 +2,7 @@
 
 use sealift_spec::audit::Action;
 use sealift_spec::manifest::{Kind, Mode};
+use sealift_spec::name::{Person, UnitId};
 use sealift_spec::text::{Plain, Source};
 use sealift_verifier::report::{Exit, Failure, Process};
 use serde_json::{Value, json};
@@ -48,12 +49,13 @@ fn show(accepted: &Accepted<'_>, plan: &Plan<'_>, process: &mut Process<'_>) {
         }),
     );
     for (index, step) in plan.steps().iter().enumerate() {
-        show_step(index + 1, step, process);
+        let reviewers: Vec<_> = accepted.bundle().reviewers(step.id()).into_iter().map(Person::as_str).collect();
+        show_step(index + 1, step, &reviewers, process);
     }
     remarks(plan, process);
 }
 
-fn show_step(number: usize, step: &Step<'_>, process: &mut Process<'_>) {
+fn show_step(number: usize, step: &Step<'_>, reviewers: &[&str], process: &mut Process<'_>) {
     let work = step.work();
     let (unit, script) = (work.unit(), work.script());
     let mode = mode(script.mode);
@@ -65,18 +67,23 @@ fn show_step(number: usize, step: &Step<'_>, process: &mut Process<'_>) {
         work.direction(),
         script.file
     ));
+    if !reviewers.is_empty() {
+        process.say(format_args!("-- reviewed by {}", reviewers.join(", ")));
+    }
     if let Some(resume) = step.resume() {
         process.say(format_args!("-- interrupted: {} statements have run before", resume.done));
     }
     for (index, (range, statement)) in work.statements().enumerate() {
-        let lock = statement.lock.as_deref().unwrap_or("unknown");
-        let sent = index + 1;
-        if statement.kind == Kind::Skip {
-            process.say(format_args!("-- {sent}: not sent"));
+        let (number, sql) = (index + 1, work.sql()[range].trim_matches('\n'));
+        if statement.kind != Kind::Skip {
+            let lock = statement.lock.as_deref().unwrap_or("unknown");
+            process.say(format_args!("-- {number}: {}, lock {}", kind(statement.kind), Plain(lock)));
+        } else if sql.trim().is_empty() {
+            continue;
         } else {
-            process.say(format_args!("-- {sent}: {}, lock {}", kind(statement.kind), Plain(lock)));
+            process.say(format_args!("-- {number}: not sent"));
         }
-        process.say(Source(work.sql()[range].trim_matches('\n')));
+        process.say(Source(sql));
     }
     let statements: Vec<Value> = work
         .statements()
@@ -86,7 +93,7 @@ fn show_step(number: usize, step: &Step<'_>, process: &mut Process<'_>) {
         "step",
         &json!({
             "direction": work.direction(), "file": script.file, "id": unit.id, "mode": script.mode, "name": unit.name,
-            "number": number, "resume": step.resume().map(|resume| resume.done), "sha256": script.sha256,
+            "number": number, "reviewers": reviewers, "resume": step.resume().map(|resume| resume.done), "sha256": script.sha256,
             "statements": statements, "unit": step.subject().digest,
         }),
     );
@@ -108,7 +115,7 @@ fn remarks(plan: &Plan<'_>, process: &mut Process<'_>) {
 }
 
 /// Says which migrations stay reverted.
-pub(super) fn held(held: &[sealift_spec::name::UnitId], process: &mut Process<'_>) {
+pub(super) fn held(held: &[UnitId], process: &mut Process<'_>) {
     if !held.is_empty() {
         let ids: Vec<_> = held.iter().map(|id| id.as_str()).collect();
         process.warn(format_args!(
