@@ -273,7 +273,7 @@ impl Story {
         let status = self.runner("status --json", bundle);
         let mut ids = Vec::new();
         for line in status.json_lines() {
-            if line["type"] == "applied" {
+            if line["type"] == "migration" && line["data"]["state"] == "applied" {
                 ids.push(line["data"]["id"].as_str().expect("an id").to_owned());
             }
         }
