@@ -16,6 +16,7 @@ use crate::review::ReviewError;
 use crate::source::{self, SourceError};
 use crate::unit::{self, Draft, UnitError};
 
+mod dev;
 mod init;
 mod new;
 mod pack;
@@ -57,6 +58,9 @@ enum Command {
     Pack(pack::Pack),
     /// Add a signature to a bundle
     Sign(sign::Sign),
+    /// Run the migrations on a local database while you write them: no keys, no ceremony
+    #[command(subcommand)]
+    Dev(dev::Dev),
 }
 
 /// Runs one command and returns its exit status.
@@ -75,6 +79,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, process: &mut Process<
         Command::Review(arguments) => review::run(arguments, folder, process),
         Command::Pack(arguments) => pack::run(arguments, folder, process),
         Command::Sign(arguments) => sign::run(arguments, process),
+        Command::Dev(arguments) => dev::run(arguments, folder, process),
     };
     match result {
         Ok(exit) => exit,

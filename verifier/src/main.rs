@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sealift_spec::Timestamp;
 use sealift_verifier::{cli, report::Process};
 
+#[expect(clippy::disallowed_methods, reason = "`main` is the one place that reads the clock and the environment")]
 fn main() -> ExitCode {
     let clock = || {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());

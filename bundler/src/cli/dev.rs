@@ -1,0 +1,182 @@
+//! `sealift-bundler dev`: local development through the runner's engines.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use sealift_runner::cli::progress::Progress;
+use sealift_runner::engine::Target;
+use sealift_runner::operator::Operator;
+use sealift_runner::plan::{Back, Goal, Reach};
+use sealift_runner::run::{self, Caller};
+use sealift_runner::runtime;
+use sealift_spec::endpoint::ConnectionUrl;
+use sealift_spec::history::History;
+use sealift_spec::name::UnitId;
+use sealift_verifier::report::{Exit, Failure, Process};
+use serde_json::json;
+
+use crate::dev;
+use crate::project::Project;
+use crate::unit::Draft;
+
+#[derive(Subcommand)]
+pub(super) enum Dev {
+    /// Apply what is pending
+    Up(Up),
+    /// Revert the newest migration, or several
+    Down(Down),
+    /// Revert the newest migration and apply it again, as it is now
+    Redo(Local),
+    /// Revert everything and apply it again, as it is now
+    Reset(Local),
+    /// Show what is applied and what is pending
+    Status(Local),
+}
+
+#[derive(Args)]
+pub(super) struct Local {
+    /// The database: sqlite:FILE, postgresql://USER@HOST/DB or mysql://USER@HOST/DB; a file, a socket or this machine.
+    /// It must be empty, or have been used with `dev` before
+    #[arg(long)]
+    url: String,
+}
+
+#[derive(Args)]
+pub(super) struct Up {
+    #[command(flatten)]
+    local: Local,
+    /// Up to this migration
+    #[arg(long, value_name = "ID", conflicts_with = "steps")]
+    to: Option<UnitId>,
+    /// So many migrations
+    #[arg(long, value_name = "N")]
+    steps: Option<NonZeroUsize>,
+}
+
+#[derive(Args)]
+pub(super) struct Down {
+    #[command(flatten)]
+    local: Local,
+    /// Down to this migration, which stays
+    #[arg(long, value_name = "ID", conflicts_with = "steps")]
+    to: Option<UnitId>,
+    /// So many migrations
+    #[arg(long, value_name = "N", default_value = "1")]
+    steps: NonZeroUsize,
+}
+
+pub(super) fn run(command: &Dev, folder: &Path, process: &mut Process<'_>) -> Result<Exit, Failure> {
+    let (project, drafts) = super::load(folder, process)?;
+    super::warn(&drafts, process);
+    let (local, goals) = match command {
+        Dev::Status(local) => return status(local, &project, &drafts, process),
+        Dev::Up(Up { local, to, steps }) => {
+            let reach = match (to, steps) {
+                (Some(id), _) => Reach::To(id.clone()),
+                (None, Some(steps)) => Reach::Steps(*steps),
+                (None, None) => Reach::Target,
+            };
+            (local, vec![Goal::Apply(reach)])
+        }
+        Dev::Down(Down { local, to, steps }) => {
+            let back = to.clone().map_or(Back::Steps(*steps), Back::To);
+            (local, vec![Goal::Revert(back)])
+        }
+        Dev::Redo(local) => (local, vec![Goal::Revert(Back::Steps(NonZeroUsize::MIN)), Goal::Apply(Reach::Target)]),
+        Dev::Reset(local) => (local, vec![Goal::Revert(Back::All), Goal::Apply(Reach::Target)]),
+    };
+    let mut exit = Exit::Done;
+    for goal in goals {
+        exit = change(local, &project, &drafts, &goal, process)?;
+    }
+    Ok(exit)
+}
+
+/// The database, which must be on this machine.
+fn target(local: &Local, project: &Project) -> Result<Target, Failure> {
+    let url = ConnectionUrl::parse(&local.url).map_err(|error| {
+        Failure::new(Exit::Unknown, error).hint(
+            "for example sqlite:dev.db, postgresql://me@localhost/dev or postgresql://me@/dev?socket=/run/postgresql",
+        )
+    })?;
+    if !url.endpoint.is_local() {
+        let text = format!("`{}` is another machine, and `dev` runs unreviewed SQL", url.endpoint);
+        return Err(Failure::new(Exit::No, text).hint("use a file, a socket or a server on this machine"));
+    }
+    if url.endpoint.engine() != project.flavour.engine() {
+        let text = format!("the URL is for {}, the project is written for {}", url.endpoint.engine(), project.flavour);
+        return Err(Failure::new(Exit::No, text).hint("give the URL of a database that the project is written for"));
+    }
+    Ok(Target { url, ca: None, role: None })
+}
+
+fn history(local: &Local, project: &Project) -> Result<Option<History>, Failure> {
+    let target = target(local, project)?;
+    Ok(runtime::block_on(run::history(target))??)
+}
+
+fn caller<'c>(clock: &'c dyn Fn() -> sealift_spec::Timestamp) -> Caller<'c> {
+    Caller { clock, operator: Operator::of_this_process(), lock_wait: Duration::from_secs(10) }
+}
+
+fn change(
+    local: &Local,
+    project: &Project,
+    drafts: &[Draft],
+    goal: &Goal,
+    process: &mut Process<'_>,
+) -> Result<Exit, Failure> {
+    let clock = process.clock;
+    // Every call is a release of its own, newer than all before it, so that nothing reverted stays held.
+    let sequence = history(local, project)?.map_or(0, |history| history.sequence()) + 1;
+    let (bundle, trust) =
+        dev::bundle(project, drafts, sequence, clock()).map_err(|error| Failure::new(Exit::No, error))?;
+    let target = target(local, project)?;
+    let mut progress = Progress::new(process);
+    let outcome = runtime::block_on(run::change(target, &bundle, &trust, goal, &caller(clock), None, &mut progress))??;
+    drop(progress);
+    for done in &outcome.done {
+        let took = done.took.as_millis() as u64;
+        let arrow = match done.direction {
+            sealift_spec::manifest::Direction::Up => "applied",
+            sealift_spec::manifest::Direction::Down => "reverted",
+        };
+        process.say(format_args!("{arrow} {} · {} ({took} ms)", done.id, done.name));
+        process.data("done", &json!({ "id": done.id, "direction": done.direction, "milliseconds": took }));
+    }
+    if outcome.done.is_empty() {
+        process.say(match goal {
+            Goal::Apply(_) => "nothing is pending",
+            Goal::Revert(_) => "nothing is applied",
+        });
+    }
+    Ok(Exit::Done)
+}
+
+fn status(local: &Local, project: &Project, drafts: &[Draft], process: &mut Process<'_>) -> Result<Exit, Failure> {
+    let history = history(local, project)?.unwrap_or_default();
+    for draft in drafts {
+        let unit = &draft.unit;
+        let applied = history.applied().iter().find(|applied| applied.unit.id == unit.id);
+        let state = match applied {
+            Some(applied) if applied.unit.up == unit.up.sha256 => "applied",
+            Some(_) => "applied, edited since",
+            None => "pending",
+        };
+        process.say(format_args!("{:<22} {} · {}", state, unit.id, unit.name));
+        process.data("migration", &json!({ "id": unit.id, "name": unit.name, "state": state }));
+    }
+    for applied in history.applied() {
+        if !drafts.iter().any(|draft| draft.unit.id == applied.unit.id) {
+            process.say(format_args!("{:<22} {}", "applied, file is gone", applied.unit.id));
+            process.data("migration", &json!({ "id": applied.unit.id, "state": "applied, file is gone" }));
+        }
+    }
+    if let Some(running) = history.running() {
+        process.say(format_args!("{:<22} {}", "interrupted", running.unit.id));
+        return Ok(Exit::Interrupted);
+    }
+    Ok(Exit::Done)
+}
