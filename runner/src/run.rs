@@ -17,6 +17,7 @@ use sealift_verifier::trust::Trust;
 
 use crate::audit::AuditLog;
 use crate::engine::postgresql::Postgresql;
+use crate::engine::sqlite::{Access, Sqlite};
 use crate::engine::{Holder, Server, SqlError, Target};
 use crate::operator::Operator;
 use crate::plan::{Goal, Plan, PlanError};
@@ -28,13 +29,17 @@ mod station;
 
 /// One engine is chosen by the endpoint, once; everything after it is compiled for that engine.
 macro_rules! dispatch {
-    ($target:expr, |$engine:ident| $body:expr) => {
+    ($target:expr, $access:expr, |$engine:ident| $body:expr) => {
         match $target.url.endpoint.engine() {
             manifest::Engine::Postgresql => {
                 let $engine = Postgresql::new($target);
                 $body
             }
-            manifest::Engine::Mysql | manifest::Engine::Sqlite => Err(RunError::NoEngine),
+            manifest::Engine::Sqlite => {
+                let $engine = Sqlite::new(&$target.url.endpoint, $access).map_err(RunError::from)?;
+                $body
+            }
+            manifest::Engine::Mysql => Err(RunError::NoEngine),
         }
     };
 }
@@ -194,7 +199,7 @@ pub async fn plan<'b>(
     goal: &Goal,
     caller: &Caller<'_>,
 ) -> Result<Plan<'b>, RunError> {
-    dispatch!(target, |engine| station::plan(engine, bundle, trust, goal, caller).await)
+    dispatch!(target, Access::Preview, |engine| station::plan(engine, bundle, trust, goal, caller).await)
 }
 
 /// Applies or reverts. `audit` may be `None` only for the reserved environments `dev` and `rehearsal`.
@@ -210,7 +215,7 @@ pub async fn change(
     audit: Option<&mut AuditLog>,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, RunError> {
-    dispatch!(target, |engine| station::change(engine, bundle, trust, goal, caller, audit, observer).await)
+    dispatch!(target, Access::Create, |engine| station::change(engine, bundle, trust, goal, caller, audit, observer).await)
 }
 
 /// Says how a database stands towards a bundle. Takes no lock, writes nothing.
@@ -223,7 +228,7 @@ pub async fn status(
     trust: &Trust,
     caller: &Caller<'_>,
 ) -> Result<Status, RunError> {
-    dispatch!(target, |engine| station::status(engine, bundle, trust, caller).await)
+    dispatch!(target, Access::Preview, |engine| station::status(engine, bundle, trust, caller).await)
 }
 
 /// Reads and checks the whole history; `None` when the database has never been used. Takes no lock, writes nothing, needs
@@ -232,5 +237,5 @@ pub async fn status(
 /// # Errors
 /// [`RunError`] when it cannot be read, or its chain does not hold.
 pub async fn history(target: Target) -> Result<Option<History>, RunError> {
-    dispatch!(target, |engine| station::history(engine).await)
+    dispatch!(target, Access::Read, |engine| station::history(engine).await)
 }
