@@ -11,7 +11,7 @@ use sealift_runner::operator::Operator;
 use sealift_runner::plan::{Back, Goal, Reach};
 use sealift_runner::run::{self, Caller};
 use sealift_runner::runtime;
-use sealift_spec::endpoint::ConnectionUrl;
+use sealift_spec::endpoint::{ConnectionUrl, Endpoint};
 use sealift_spec::history::History;
 use sealift_spec::name::UnitId;
 use sealift_verifier::report::{Exit, Failure, Process};
@@ -114,6 +114,12 @@ fn target(local: &Local, project: &Project) -> Result<Target, Failure> {
 
 fn history(local: &Local, project: &Project) -> Result<Option<History>, Failure> {
     let target = target(local, project)?;
+    // `history` takes a missing file for a mistake; here it is a database that `dev up` will make.
+    if let Endpoint::File { path } = &target.url.endpoint
+        && !Path::new(path).exists()
+    {
+        return Ok(None);
+    }
     Ok(runtime::block_on(run::history(target))??)
 }
 
