@@ -8,6 +8,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Variables that are kept when the environment is narrowed: how to speak to people, where systemd put credentials, and
@@ -61,7 +62,10 @@ pub fn restart(
 ) -> Option<Command> {
     let kept = narrowed(variables)?;
     let mut arguments = arguments.into_iter();
-    let mut command = Command::new("/proc/self/exe");
+    // By its path, so that process listings show its name; a program that was replaced while it starts has none any more.
+    let link = PathBuf::from("/proc/self/exe");
+    let path = std::fs::read_link(&link).ok().filter(|path| path.exists());
+    let mut command = Command::new(path.unwrap_or(link));
     if let Some(name) = arguments.next() {
         command.arg0(name);
     }
@@ -103,8 +107,10 @@ mod tests {
     #[test]
     fn the_restarted_program_gets_its_own_name_and_arguments() {
         let arguments = ["sealift-runner", "plan", "--json"].map(OsString::from);
-        assert!(restart(arguments.clone(), variables(&["HOME"])).is_none());
-        let command = restart(arguments, variables(&["TERM", "PGHOST"])).unwrap();
+        let restart = |names: &[&str]| super::restart(arguments.clone(), variables(names));
+        assert!(restart(&["HOME"]).is_none());
+        let command = restart(&["TERM", "PGHOST"]).unwrap();
+        assert_eq!(Some(PathBuf::from(command.get_program())), std::env::current_exe().ok());
         assert_eq!(command.get_args().collect::<Vec<_>>(), ["plan", "--json"]);
         assert_eq!(command.get_envs().collect::<Vec<_>>(), [(OsStr::new("TERM"), Some(OsStr::new("x")))]);
     }

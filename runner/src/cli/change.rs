@@ -41,8 +41,9 @@ pub(super) fn run(host: &Host, goal: &Goal, around: &Surroundings, process: &mut
             }
             Err(error.into())
         }
-        None => Err(Failure::new(Exit::Interrupted, "stopped at once, in the middle of a script")
-            .hint("the server rolls back what was not committed; look with `status` before anything else")),
+        None => Err(Failure::new(Exit::Interrupted, "stopped at once, in the middle of a script").hint(
+            "the server may still finish what was sent, or roll it back: look with `status` once that session is gone",
+        )),
     }
 }
 
