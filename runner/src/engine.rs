@@ -215,7 +215,7 @@ impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RolledBack(_) => f.write_str("it failed and was rolled back"),
-            Self::Remains { what, .. } => write!(f, "it failed, and not all of it was rolled back: {what}"),
+            Self::Remains { what, .. } => f.write_str(what),
             Self::Lost(_) => f.write_str("the connection was lost while it ran"),
         }
     }

@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use crate::engine::{Engine, EngineError, Holder, SqlError, StepError};
 use crate::plan::{Plan, Step};
 use crate::run::{Caller, Finished, Notice, Observer};
+use crate::work::{Place, Work};
 
 pub use crate::execute::error::{Doubt, ExecuteError, StatementName};
 
@@ -229,8 +230,7 @@ impl<E: Engine> Executor<'_, E> {
                         continue;
                     }
                     let place = sql.offset.map(|offset| work.place(offset));
-                    let source = StepError::RolledBack(sql);
-                    return Err(ExecuteError::Failed { id: id(), direction, place, tries: patience.tries, source });
+                    return Err(failed(work, place, patience.tries, StepError::RolledBack(sql)));
                 }
                 source @ StepError::Remains { .. } => {
                     let file = work.script().file.to_string();
@@ -244,8 +244,7 @@ impl<E: Engine> Executor<'_, E> {
                     // It is settled that nothing of it remains: once more, unless it is what kills the connection.
                     patience.losses += 1;
                     if patience.losses > 1 {
-                        let (tries, source) = (patience.tries + 1, StepError::Lost(cause));
-                        return Err(ExecuteError::Failed { id: id(), direction, place: None, tries, source });
+                        return Err(failed(work, None, patience.tries + 1, StepError::Lost(cause)));
                     }
                 }
             }
@@ -335,6 +334,12 @@ impl<E: Engine> Executor<'_, E> {
         self.lock.history = fresh;
         Ok(there)
     }
+}
+
+/// A script failed and nothing of it remains.
+fn failed(work: &Work<'_>, place: Option<Place>, tries: u32, source: StepError) -> ExecuteError {
+    let (id, file) = (work.unit().id.clone(), work.script().file.to_string());
+    ExecuteError::Failed { id, direction: work.direction(), file, place, tries, source }
 }
 
 /// How long a script is tried again.

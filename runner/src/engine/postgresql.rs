@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use self::batch::{BEGIN, Batch, Guard, OURSELVES, RESET, identifier, identify, insert, literal};
 use crate::engine::{
-    Engine, EngineError, Finding, Holder, ReadOnly, Server, SqlError, StepError, Target, Transport, Waiting,
+    Cause, Engine, EngineError, Finding, Holder, ReadOnly, Server, SqlError, StepError, Target, Transport, Waiting,
 };
 use crate::execute::jitter;
 use crate::work::Work;
@@ -62,7 +62,7 @@ struct Answer {
 }
 
 enum Failure {
-    Lost(Box<sqlx::Error>),
+    Lost(Cause),
     Sql {
         error: SqlError,
         /// The first column of the first row before the error.
@@ -126,8 +126,8 @@ impl Postgresql {
         })
     }
 
-    fn lost() -> Box<sqlx::Error> {
-        Box::new(sqlx::Error::Protocol("there is no session".to_owned()))
+    fn lost() -> Cause {
+        "there is no session".into()
     }
 
     fn guard(&self, nonce: Option<i64>) -> Guard {
@@ -161,7 +161,7 @@ impl Postgresql {
             }
             None => {
                 self.session = None;
-                Err(Failure::Lost(Box::new(error)))
+                Err(Failure::Lost(cause(error)))
             }
         }
     }
@@ -352,7 +352,7 @@ impl Engine for Postgresql {
         let failed = |source| EngineError::Connect { endpoint: endpoint.clone(), source };
         let connection = match timeout(CONNECTING, options.connect()).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(failed(connection_error(error))),
+            Ok(Err(error)) => return Err(failed(cause(error))),
             Err(_) => return Err(failed("the server did not answer in time".into())),
         };
         let server = Server { flavour: Flavour::Postgresql, version: zero(), read_only: None };
@@ -676,9 +676,13 @@ fn read(error: &sqlx::Error, batch: &Batch, completed: usize) -> Option<SqlError
 
 const GUARDED: &str = "the history row was refused: the lock, the transaction or the history is no longer what it was";
 
-/// Errors of connecting, without the layers that say nothing.
-fn connection_error(error: sqlx::Error) -> crate::engine::Cause {
+/// What is behind an error of the driver, without the layers that say nothing.
+fn cause(error: sqlx::Error) -> Cause {
     match error {
+        sqlx::Error::Database(error) => match error.try_downcast_ref::<PgDatabaseError>() {
+            Some(error) => SqlError { code: Some(error.code().to_owned()), ..SqlError::new(error.message()) }.into(),
+            None => error,
+        },
         sqlx::Error::Io(error) => error.into(),
         sqlx::Error::Tls(error) => error,
         sqlx::Error::Configuration(error) => error,

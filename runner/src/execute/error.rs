@@ -113,6 +113,8 @@ pub enum ExecuteError {
         id: UnitId,
         /// Which script.
         direction: Direction,
+        /// Its file.
+        file: String,
         /// Where in it, if the server said.
         place: Option<Place>,
         /// How often it was tried.
@@ -185,33 +187,41 @@ impl fmt::Display for ExecuteError {
             Self::Asked { left } => write!(f, "stopped as asked, before {left} more migrations"),
             Self::Prepare(_) => f.write_str("the session could not be prepared"),
             Self::Record(_) => f.write_str("the history could not be written"),
-            Self::Failed { id, direction, place, tries, .. } => {
-                write!(f, "migration `{id}` was not {}", verb(direction))?;
-                if let Some(place) = place {
-                    write!(f, ": error at {}", Source(&place.to_string()))?;
+            Self::Failed { id, direction, file, place, tries, .. } => {
+                write!(f, "migration `{id}` was not {}: error ", verb(direction))?;
+                match place {
+                    Some(place) => write!(f, "at {}", Source(&place.to_string()))?,
+                    None => write!(f, "in {}", Source(file))?,
                 }
                 if *tries > 1 { write!(f, ", after {tries} tries") } else { Ok(()) }
             }
             Self::Escaped { id, file, .. } => {
                 write!(f, "`{}` of migration `{id}` ended its own transaction: part of it is committed", Source(file))
             }
-            Self::PartApplied { id, direction, statement, .. } => write!(
+            Self::PartApplied { id, direction, statement, place, .. } => write!(
                 f,
                 "migration `{id}` is part-{}: statement {} of {} failed ({}: {})",
                 verb(direction),
                 statement.number,
                 statement.count,
-                Source(&statement.place.to_string()),
+                Source(&place.as_ref().unwrap_or(&statement.place).to_string()),
                 Brief(&statement.text)
             ),
-            Self::Unsettled { id, statement, .. } => write!(
-                f,
-                "statement {} of {} of migration `{id}` may or may not have run ({}: {})",
-                statement.number,
-                statement.count,
-                Source(&statement.place.to_string()),
-                Brief(&statement.text)
-            ),
+            Self::Unsettled { id, statement, source, .. } => {
+                let what = match source {
+                    Doubt::Remains(_) => "failed, and something of it remains",
+                    Doubt::Invalid | Doubt::Building => "did not finish",
+                    _ => "may or may not have run",
+                };
+                write!(
+                    f,
+                    "statement {} of {} of migration `{id}` {what} ({}: {})",
+                    statement.number,
+                    statement.count,
+                    Source(&statement.place.to_string()),
+                    Brief(&statement.text)
+                )
+            }
             Self::Disconnected { id, direction, .. } => {
                 write!(f, "the connection was lost while migration `{id}` was being {}", verb(direction))
             }
@@ -238,6 +248,8 @@ impl std::error::Error for ExecuteError {
             | Self::Failed { source: error, .. }
             | Self::Escaped { source: error, .. }
             | Self::PartApplied { source: error, .. } => Some(error),
+            // What the statement failed with says it better than that it failed.
+            Self::Unsettled { source: Doubt::Remains(error), .. } => Some(error),
             Self::Unsettled { source, .. } => Some(source),
             Self::History(error) => Some(error),
             Self::Stale | Self::Asked { .. } | Self::Rewound { .. } | Self::Overtaken => None,
@@ -271,9 +283,14 @@ impl ExecuteError {
                 "other sessions were in the way; try again at a quieter time, or raise the timeouts of the migration"
                     .to_owned()
             }
-            Self::Failed { .. } => "nothing of it remains; mend the migration, review and pack it again. Migrations before \
+            Self::Failed { source: StepError::Lost(_), .. } => {
+                "nothing of it remains; the log of the server says why it ends the connection".to_owned()
+            }
+            Self::Failed { .. } => {
+                "nothing of it remains; mend the migration, review and pack it again. Migrations before \
                                     it stay"
-                .to_owned(),
+                    .to_owned()
+            }
             Self::Escaped { file, .. } => format!(
                 "an operator must look at what `{file}` left in the database; remove its transaction control, or give it \
                  `-- sealift: mode=statements`"
@@ -292,18 +309,27 @@ impl ExecuteError {
                 statement.number - 1,
                 statement.count
             ),
-            Self::Unsettled { source: Doubt::Invalid, .. } => "an operator must look: an index that was cut off is dropped \
-                                                              with DROP INDEX CONCURRENTLY, then run the same command again"
-                .to_owned(),
+            Self::Unsettled { source: Doubt::Invalid, .. } => {
+                "drop the index with DROP INDEX CONCURRENTLY, then run the \
+                                                              same command again"
+                    .to_owned()
+            }
+            Self::Unsettled { source: Doubt::Remains(_), .. } => {
+                "an operator must remove what remains and the cause of it, \
+                                                                  then run the same command again"
+                    .to_owned()
+            }
             Self::Unsettled { source: Doubt::Building, .. } => {
                 "wait until that session is done, then run the same command again".to_owned()
             }
             Self::Unsettled { source: Doubt::Disconnected(_), .. } | Self::Disconnected { .. } => {
                 "when the server is back, run the same command again: it finds out what has happened".to_owned()
             }
-            Self::Unsettled { .. } => "an operator must look in the database whether the effect of this very statement is \
+            Self::Unsettled { .. } => {
+                "an operator must look in the database whether the effect of this very statement is \
                                        there; nothing is run until that is settled"
-                .to_owned(),
+                    .to_owned()
+            }
             Self::Record(_) | Self::History(_) => return None,
         })
     }

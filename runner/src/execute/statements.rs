@@ -8,7 +8,7 @@ use sealift_spec::manifest::{Expect, Kind};
 use tokio::time::sleep;
 
 use crate::engine::{Engine, Finding, StepError};
-use crate::execute::{Doubt, Entry, ExecuteError, Executor, Patience, StatementName};
+use crate::execute::{Doubt, Entry, ExecuteError, Executor, Patience, StatementName, failed};
 use crate::plan::Step;
 use crate::run::Notice;
 use crate::work::{Place, Work};
@@ -179,9 +179,7 @@ impl<E: Engine> Executor<'_, E> {
         if done > 0 {
             return Err(self.part(work, index, place, error));
         }
-        let (id, direction) = (work.unit().id.clone(), work.direction());
-        let place = place.or_else(|| work.start_of(index));
-        Err(ExecuteError::Failed { id, direction, place, tries: 1, source: error })
+        Err(failed(work, place.or_else(|| work.start_of(index)), 1, error))
     }
 
     fn part(&self, work: &Work<'_>, index: usize, place: Option<Place>, source: StepError) -> ExecuteError {
@@ -192,7 +190,7 @@ impl<E: Engine> Executor<'_, E> {
                 let resumable = !work.script().not_resumable;
                 ExecuteError::PartApplied { id, direction, statement, place, resumable, source }
             }
-            None => ExecuteError::Failed { id, direction, place, tries: 1, source },
+            None => failed(work, place, 1, source),
         }
     }
 }
@@ -213,6 +211,6 @@ fn unsettled(work: &Work<'_>, index: usize, source: Doubt) -> ExecuteError {
     let (id, direction) = (work.unit().id.clone(), work.direction());
     match StatementName::of(work, index) {
         Some(statement) => ExecuteError::Unsettled { id, direction, statement, source },
-        None => ExecuteError::Failed { id, direction, place: None, tries: 1, source: StepError::Lost(source.into()) },
+        None => failed(work, None, 1, StepError::Lost(source.into())),
     }
 }
