@@ -8,8 +8,8 @@ use clap::{Args, Subcommand};
 use sealift_runner::cli::progress::Progress;
 use sealift_runner::engine::Target;
 use sealift_runner::operator::Operator;
-use sealift_runner::plan::{Back, Goal, Reach};
-use sealift_runner::run::{self, Caller};
+use sealift_runner::plan::{Back, Goal, PlanError, Reach};
+use sealift_runner::run::{self, Caller, RunError};
 use sealift_runner::runtime;
 use sealift_spec::endpoint::{ConnectionUrl, Endpoint};
 use sealift_spec::history::History;
@@ -141,8 +141,18 @@ fn change(
         dev::bundle(project, drafts, sequence, clock()).map_err(|error| Failure::new(Exit::No, error))?;
     let target = target(local, project)?;
     let mut progress = Progress::new(process);
-    let outcome = runtime::block_on(run::change(target, &bundle, &trust, goal, &caller(clock), None, &mut progress))??;
+    let outcome = runtime::block_on(run::change(target, &bundle, &trust, goal, &caller(clock), None, &mut progress))?;
     drop(progress);
+    let outcome = outcome.map_err(|error| match &error {
+        RunError::Plan(PlanError::Edited { .. }) => Failure::from(error).hint(
+            "run it again as it is now with `dev redo` (the newest) or `dev reset` (everything); where the old change has \
+             no way back any more, begin with a new database",
+        ),
+        RunError::Plan(PlanError::Unknown { .. }) => {
+            Failure::from(error).hint("bring the file back and revert it with `dev down`, or begin with a new database")
+        }
+        _ => error.into(),
+    })?;
     for done in &outcome.done {
         let took = done.took.as_millis() as u64;
         let arrow = match done.direction {
