@@ -16,6 +16,7 @@ use sealift_verifier::bundle::VerifiedBundle;
 use sealift_verifier::trust::Trust;
 
 use crate::audit::AuditLog;
+use crate::engine::mysql::Mysql;
 use crate::engine::postgresql::Postgresql;
 use crate::engine::sqlite::{Access, Sqlite};
 use crate::engine::{Holder, Server, SqlError, Target};
@@ -36,10 +37,13 @@ macro_rules! dispatch {
                 $body
             }
             manifest::Engine::Sqlite => {
-                let $engine = Sqlite::new(&$target.url.endpoint, $access).map_err(RunError::from)?;
+                let $engine = Sqlite::new($target, $access);
                 $body
             }
-            manifest::Engine::Mysql => Err(RunError::NoEngine),
+            manifest::Engine::Mysql => {
+                let $engine = Mysql::new($target);
+                $body
+            }
         }
     };
 }

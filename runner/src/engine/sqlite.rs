@@ -24,7 +24,6 @@ use std::time::{Duration, Instant};
 use rustix::fs::Access as Permission;
 use sealift_spec::Digest;
 use sealift_spec::baseline;
-use sealift_spec::endpoint::Endpoint;
 use sealift_spec::history::Row;
 use sealift_spec::manifest::{Baseline, Flavour, Kind, Mode, Object, Probe, Statement};
 use sealift_spec::name::Name;
@@ -32,7 +31,7 @@ use sealift_spec::name::Name;
 use self::lock::FileLock;
 use self::script::{Judge, Part, at, first_word, inside, leaves_something};
 use self::session::{Opening, Session, Violations, engine, step};
-use super::{Engine, EngineError, Finding, ReadOnly, Server, SqlError, StepError, Waiting};
+use super::{Engine, EngineError, Finding, ReadOnly, Server, SqlError, StepError, Target, Transport, Waiting};
 use crate::work::Work;
 
 /// How often the lock is asked for.
@@ -49,8 +48,8 @@ CREATE TABLE IF NOT EXISTS main.sealift_history (
     sha256 TEXT NOT NULL CHECK (typeof(sha256) = 'text')
 );
 CREATE TABLE IF NOT EXISTS main.sealift_evidence (
-    digest TEXT NOT NULL PRIMARY KEY CHECK (typeof(digest) = 'text'),
-    envelope TEXT NOT NULL CHECK (typeof(envelope) = 'text')
+    sha256 TEXT NOT NULL PRIMARY KEY CHECK (typeof(sha256) = 'text'),
+    body TEXT NOT NULL CHECK (typeof(body) = 'text')
 );";
 
 /// What may be done with the file.
@@ -77,8 +76,7 @@ impl Access {
 
 /// A SQLite database.
 pub struct Sqlite {
-    endpoint: String,
-    path: PathBuf,
+    target: Target,
     access: Access,
     /// The real path, once connected.
     file: PathBuf,
@@ -95,17 +93,10 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Aims at a file.
-    ///
-    /// # Errors
-    /// [`EngineError::Unsupported`] for an endpoint of another engine.
-    pub fn new(endpoint: &Endpoint, access: Access) -> Result<Self, EngineError> {
-        let Endpoint::File { path } = endpoint else {
-            return Err(EngineError::Unsupported { what: "connection to a server" });
-        };
-        Ok(Self {
-            endpoint: endpoint.to_string(),
-            path: path.into(),
+    /// An engine that is not connected yet.
+    pub fn new(target: Target, access: Access) -> Self {
+        Self {
+            target,
             access,
             file: PathBuf::new(),
             missing: false,
@@ -114,11 +105,19 @@ impl Sqlite {
             baseline: None,
             stale: false,
             before: None,
-        })
+        }
+    }
+
+    /// The path, as it was given.
+    fn path(&self) -> Result<&Path, EngineError> {
+        match self.target.transport()? {
+            Transport::File { path } => Ok(Path::new(path)),
+            _ => Err(EngineError::Unsupported { what: "connection to a server" }),
+        }
     }
 
     fn file_error(&self, doing: &'static str) -> impl Fn(io::Error) -> EngineError + use<> {
-        let path = self.path.display().to_string();
+        let path = self.target.url.endpoint.to_string();
         move |source| EngineError::File { doing, path: path.clone(), source }
     }
 
@@ -127,8 +126,10 @@ impl Sqlite {
         self.session = None;
         let file = (!self.missing || opening == Opening::Create).then_some(self.file.as_path());
         let session = Session::open(file, opening).await;
-        let session =
-            session.map_err(|e| EngineError::Connect { endpoint: self.endpoint.clone(), source: e.into() })?;
+        let session = session.map_err(|e| {
+            let endpoint = self.target.url.endpoint.to_string();
+            EngineError::Connect { endpoint, source: e.into() }
+        })?;
         self.session = Some(session);
         self.stale = false;
         Ok(())
@@ -209,7 +210,8 @@ impl Engine for Sqlite {
         self.session = None;
         self.lock = None;
         let found = self.file_error("finding database");
-        match std::fs::canonicalize(&self.path) {
+        let path = self.path()?.to_owned();
+        match std::fs::canonicalize(&path) {
             Ok(file) => {
                 // `stat`: opening the file here, and closing it, would drop locks.
                 if !std::fs::metadata(&file).map_err(&found)?.is_file() {
@@ -218,12 +220,12 @@ impl Engine for Sqlite {
                 (self.file, self.missing) = (file, false);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let dangling = std::fs::symlink_metadata(&self.path).is_ok();
+                let dangling = std::fs::symlink_metadata(&path).is_ok();
                 let may_miss = matches!(self.access, Access::Preview | Access::Create);
-                let (Some(name), false, true) = (self.path.file_name(), dangling, may_miss) else {
+                let (Some(name), false, true) = (path.file_name(), dangling, may_miss) else {
                     return Err(found(error));
                 };
-                let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
                 let folder = std::fs::canonicalize(folder.unwrap_or(Path::new("."))).map_err(&found)?;
                 (self.file, self.missing) = (folder.join(name), true);
             }

@@ -39,8 +39,6 @@ pub enum RunError {
     Unaudited(AuditLogError),
     /// The kernel gave no random bytes.
     Random,
-    /// The endpoint's engine is not built in.
-    NoEngine,
     /// The database could not be reached or used.
     Engine(EngineError),
     /// Another program answers than the bundle is written for.
@@ -88,7 +86,6 @@ impl fmt::Display for RunError {
             Self::Audit(_) => f.write_str("nothing was changed: the audit log cannot be used"),
             Self::Unaudited(_) => f.write_str("the database was changed, but the audit log does not say how it ended"),
             Self::Random => f.write_str("the kernel gave no random bytes"),
-            Self::NoEngine => f.write_str("this build has no such engine"),
             Self::Engine(source) => write!(f, "{source}"),
             Self::Flavour { expected, found } => {
                 write!(f, "the server is {found}, the bundle is written for {expected}")
@@ -157,7 +154,7 @@ impl RunError {
     /// The exit status it leads to.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Clock(_) | Self::NoAudit | Self::Audit(_) | Self::Unaudited(_) | Self::Random | Self::NoEngine => {
+            Self::Clock(_) | Self::NoAudit | Self::Audit(_) | Self::Unaudited(_) | Self::Random => {
                 Exit::Unknown
             }
             Self::Expired { .. }
@@ -196,7 +193,7 @@ impl RunError {
             }
             Self::Plan(source) => return source.hint(),
             Self::Stopped { source, .. } => return source.hint(),
-            Self::Audit(_) | Self::Random | Self::NoEngine | Self::TooOld { .. } | Self::ReadOnly(_) => return None,
+            Self::Audit(_) | Self::Random | Self::TooOld { .. } | Self::ReadOnly(_) => return None,
         })
     }
 }

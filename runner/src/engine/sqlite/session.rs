@@ -265,7 +265,7 @@ impl Session {
 
     /// Stores an envelope once.
     pub(super) async fn evidence(&mut self, digest: &str, envelope: &str) -> Result<(), sqlx::Error> {
-        let insert = "INSERT INTO main.sealift_evidence (digest, envelope) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        let insert = "INSERT INTO main.sealift_evidence (sha256, body) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
         sqlx::query(insert).bind(digest).bind(envelope).execute(&mut self.connection).await?;
         Ok(())
     }
