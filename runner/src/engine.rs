@@ -25,6 +25,7 @@ use sealift_spec::text::Source;
 
 use crate::work::Work;
 
+pub mod mysql;
 pub mod postgresql;
 pub mod sqlite;
 
