@@ -1,6 +1,6 @@
 //! From the bytes of a migration to its execution view: where each statement ends, what it is, and how the script runs.
 //!
-//! DESIGN section 5: the runner has no SQL parser, it sends ranges that were reviewed. So the cut is made here, once, and
+//! `bundle.md` section 4.5: the runner has no SQL parser, it sends ranges that were reviewed. So the cut is made here, once, and
 //! signed. Attack -> defence. SQL that hides from reviewers in a quote, a comment or a client command: every byte lies in
 //! exactly one range, each engine's own lexical rules decide where it ends ([`lex`]), a second reader (the engine's
 //! grammar, where there is one) must see exactly one statement in it, and what two servers would read differently is

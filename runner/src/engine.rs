@@ -1,4 +1,4 @@
-//! What the runner asks of a database, and how each answer is to be understood (DESIGN section 5).
+//! What the runner asks of a database, and how each answer is to be understood (`history.md` sections 3, 7 and 8).
 //!
 //! Three implementations: [`postgresql`], `mysql`, `sqlite`. An engine owns one session and knows how to open it again. It
 //! does what it is told and reports what happened to it; it decides neither what runs nor whether to go on: that is

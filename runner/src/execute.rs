@@ -1,4 +1,4 @@
-//! Makes a plan happen, under the lock, event by event (DESIGN section 5, transaction mode and statements mode).
+//! Makes a plan happen, under the lock, event by event (`history.md` section 8).
 //!
 //! A [`Plan`] is consumed, and a [`Lock`] must be at hand; a lock can only be had by taking it, and brings the history that
 //! was read under it. Nothing goes on from memory: after a lost connection the lock is taken again, which waits for the old

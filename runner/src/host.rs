@@ -1,4 +1,5 @@
-//! In which order a host opens what it was given (DESIGN section 5): settings, state file, trust, bundle, credentials.
+//! In which order a host opens what it was given (`trust.md` section 8, `credentials.md` section 5): settings, state file,
+//! trust, bundle, credentials.
 //!
 //! The types hold the order. A connection needs a [`Target`]; for a bundle only [`Accepted`] makes one, and there is no
 //! `Accepted` without a bundle that verified. So a bundle that fails to verify opens no socket, and its host's credentials

@@ -1,5 +1,5 @@
-//! What a run would do: decided from a verified bundle and a history, and from nothing else (DESIGN section 5, "History
-//! must agree with the bundle").
+//! What a run would do: decided from a verified bundle and a history, and from nothing else (`history.md`
+//! section 6).
 //!
 //! Pure: no database, no clock. A [`Plan`] borrows its bundle; its steps hold SQL of reviewed units only; it remembers the
 //! head of the history it was made from and is stale once that has moved. Making one changes nothing and needs no lock, so

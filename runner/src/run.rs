@@ -1,4 +1,4 @@
-//! The stations of a run, in their order (DESIGN section 5): connect, check the server, lock, history, plan, intent,
+//! The stations of a run, in their order (`audit.md` section 3): connect, check the server, lock, history, plan, intent,
 //! execute, outcome.
 //!
 //! The caller has verified the bundle before it calls, has opened the audit log, and hands in clock, names and an observer.

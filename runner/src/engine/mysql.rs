@@ -1,4 +1,4 @@
-//! MySQL and MariaDB (DESIGN section 5; `history.md`).
+//! MySQL and MariaDB (`history.md` sections 3, 7 and 8).
 //!
 //! DDL commits by itself here, so there is no transaction mode. A statement that changes rows shares its transaction with
 //! the record of its progress, where its tables have transactions ([`storage`]); every other one is recorded before and

@@ -1,4 +1,4 @@
-//! SQLite (DESIGN section 5; `history.md`).
+//! SQLite (`history.md` sections 3, 7 and 8).
 //!
 //! The database works inside this process. The file is touched through SQLite only: a `close` of it by anybody else in the
 //! process would drop SQLite's locks; paths are looked up with `stat`. Runners exclude each other by a lock file

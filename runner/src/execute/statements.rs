@@ -1,4 +1,4 @@
-//! Statements mode: each boundary recorded, an interrupted script continued (DESIGN section 5).
+//! Statements mode: each boundary recorded, an interrupted script continued (`history.md` section 8).
 //!
 //! Before a statement that cannot share a transaction with a row, the history says that it is in flight. After a crash or
 //! a lost connection a statement in flight is settled by its signed probe, or not at all.
