@@ -129,11 +129,27 @@ pub fn draft(set: MigrationSet, project: &Project) -> Result<Vec<Draft>, UnitErr
     let baseline = project.baseline.digest();
     let engine = project.flavour.engine();
     let mut drafts: Vec<Draft> = Vec::new();
-    for migration in set.migrations {
+    for mut migration in set.migrations {
         let file = migration.up.name.to_string();
         let mut warnings = Vec::new();
         let up = prepare(&migration.up, project, &mut warnings)?;
-        let down = migration.down.as_ref().map(|down| prepare(down, project, &mut warnings)).transpose()?;
+        if migration.down.is_none() {
+            warnings.push((file.clone(), 1, "there is no down script: this migration cannot be reverted".to_owned()));
+        }
+        let down = match migration.down.as_ref().map(|down| prepare(down, project, &mut warnings)).transpose() {
+            // A way back that is no SQL is no way back. The migration itself is none the worse for it, and real directories
+            // hold such files for years: say so, and pack it like a migration that never had one.
+            Err(UnitError::Split { file, source }) if matches!(*source, SplitError::Syntax { .. }) => {
+                warnings.push((
+                    file,
+                    source.line(),
+                    format!("left out, so this migration cannot be reverted: {source}"),
+                ));
+                migration.down = None;
+                None
+            }
+            down => down?,
+        };
         let said = [Some(&up), down.as_ref()];
         let mut foreign_keys = said.iter().flatten().filter_map(|prepared| prepared.foreign_keys);
         let first = foreign_keys.next();
@@ -151,9 +167,6 @@ pub fn draft(set: MigrationSet, project: &Project) -> Result<Vec<Draft>, UnitErr
             lock_ms: up.directives.lock_ms.unwrap_or(project.timeouts.lock_ms),
             statement_ms: up.directives.statement_ms.unwrap_or(project.timeouts.statement_ms),
         };
-        if down.is_none() {
-            warnings.push((file, 1, "there is no down script: this migration cannot be reverted".to_owned()));
-        }
         let unit = Unit {
             author: up.directives.author.unwrap_or_else(|| project.author.clone()),
             baseline,

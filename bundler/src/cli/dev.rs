@@ -155,19 +155,15 @@ fn change(
     })?;
     for done in &outcome.done {
         let took = done.took.as_millis() as u64;
-        let arrow = match done.direction {
-            sealift_spec::manifest::Direction::Up => "applied",
-            sealift_spec::manifest::Direction::Down => "reverted",
-        };
-        process.say(format_args!("{arrow} {} · {} ({took} ms)", done.id, done.name));
         process.data("done", &json!({ "id": done.id, "direction": done.direction, "milliseconds": took }));
     }
-    if outcome.done.is_empty() {
-        process.say(match goal {
-            Goal::Apply(_) => "nothing is pending",
-            Goal::Revert(_) => "nothing is applied",
-        });
-    }
+    let count = outcome.done.len();
+    process.say(match (goal, count) {
+        (Goal::Apply(_), 0) => "nothing is pending".to_owned(),
+        (Goal::Revert(_), 0) => "nothing is applied".to_owned(),
+        (Goal::Apply(_), _) => format!("applied {count}"),
+        (Goal::Revert(_), _) => format!("reverted {count}"),
+    });
     Ok(Exit::Done)
 }
 
