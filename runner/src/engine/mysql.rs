@@ -277,7 +277,7 @@ impl Mysql {
                 // MySQL undoes a whole DDL statement since version 8.
                 let old = ServerVersion::from_str("8")
                     .is_ok_and(|eight| self.program.as_ref().is_none_or(|(_, version)| *version < eight));
-                match remains(kind, sql, number, self.is_mariadb() || old) {
+                match remains(kind, sql, &error, number, self.is_mariadb() || old) {
                     None => Err(StepError::RolledBack(error)),
                     Some(what) => Err(StepError::Remains { error, what: what.to_owned() }),
                 }

@@ -4,17 +4,23 @@ use sealift_spec::manifest::Kind;
 
 use crate::engine::{SqlError, StepError};
 
-/// Errors that come before a statement has done anything: syntax, privileges, no database, lock wait, deadlock, unknown or
-/// misused routine.
-const BEFORE: [u16; 12] = [1044, 1046, 1049, 1064, 1142, 1143, 1205, 1213, 1227, 1305, 1318, 1370];
+/// Errors that come before a statement has done anything: privileges, no database, syntax, lock wait, deadlock.
+const BEFORE: [u16; 9] = [1044, 1046, 1049, 1064, 1142, 1143, 1205, 1213, 1227];
+
+/// A routine that does not exist.
+const NO_ROUTINE: u16 = 1305;
 
 /// What a failed statement may leave behind.
-pub(super) fn remains(kind: Kind, sql: &str, number: u16, piecemeal: bool) -> Option<&'static str> {
+pub(super) fn remains(kind: Kind, sql: &str, error: &SqlError, number: u16, piecemeal: bool) -> Option<&'static str> {
+    if kind == Kind::Opaque {
+        // Any error can come from inside a routine, after it has committed something; unless it is the one that was called
+        // that is missing.
+        let missing = error.message.strip_suffix(" does not exist").and_then(|text| text.rsplit('.').next());
+        let called = number == NO_ROUTINE && missing.is_some_and(|name| sql.contains(name));
+        return (!called).then_some("what a routine did before it failed may be committed");
+    }
     if BEFORE.contains(&number) {
         return None;
-    }
-    if kind == Kind::Opaque {
-        return Some("what a routine did before it failed may be committed");
     }
     let words = sql[first_word(sql)..].split_whitespace().map(str::to_ascii_uppercase);
     let words: Vec<_> = words.take(2).collect();
@@ -76,18 +82,21 @@ mod tests {
 
     #[test]
     fn what_may_remain_is_said() {
-        for (kind, sql, number, found) in [
-            (Kind::Ddl, "-- x\nDROP TABLE a, b", 1051, true),
-            (Kind::Ddl, "DROP TABLE a, b", 1142, false),
-            (Kind::Ddl, "DROP TABLE a", 1051, false),
-            (Kind::Ddl, "ALTER TABLE t ADD a INT, ADD b INT", 1060, false),
-            (Kind::Ddl, "CREATE USER a, b", 1396, true),
-            (Kind::Opaque, "CALL p()", 1062, true),
-            (Kind::Opaque, "CALL p()", 1305, false),
+        for (kind, sql, message, number, found) in [
+            (Kind::Ddl, "-- x\nDROP TABLE a, b", "", 1051, true),
+            (Kind::Ddl, "DROP TABLE a, b", "", 1142, false),
+            (Kind::Ddl, "DROP TABLE a", "", 1051, false),
+            (Kind::Ddl, "ALTER TABLE t ADD a INT, ADD b INT", "", 1060, false),
+            (Kind::Ddl, "CREATE USER a, b", "", 1396, true),
+            (Kind::Opaque, "CALL p()", "Duplicate entry", 1062, true),
+            (Kind::Opaque, "CALL p()", "You have an error in your SQL syntax", 1064, true),
+            (Kind::Opaque, "CALL p()", "PROCEDURE orders.p does not exist", 1305, false),
+            (Kind::Opaque, "CALL p()", "PROCEDURE orders.inner does not exist", 1305, true),
         ] {
-            assert_eq!(remains(kind, sql, number, true).is_some(), found, "{sql} {number}");
+            let error = SqlError::new(message);
+            assert_eq!(remains(kind, sql, &error, number, true).is_some(), found, "{sql} {number}");
         }
-        assert_eq!(remains(Kind::Ddl, "DROP TABLE a, b", 1051, false), None);
+        assert_eq!(remains(Kind::Ddl, "DROP TABLE a, b", &SqlError::new(""), 1051, false), None);
     }
 
     #[test]
