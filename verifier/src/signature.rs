@@ -1,8 +1,9 @@
 //! The one place where signatures are verified (`trust.md` section 4).
 //!
 //! Attack -> defence. Malleable signatures, small-order keys: `verify_strict`, and weak or mixed-order keys are no keys at
-//! all ([`StrongKey`]). Borrowed key IDs: an ID only says which key to try first. One key under two IDs, one person with
-//! two keys: what is counted are distinct 32-byte keys and distinct people, never signatures.
+//! all ([`StrongKey`]). Borrowed key IDs: a signature is tried under the key that its ID names and under no other, so the
+//! ID cannot be changed unnoticed, and a file of many signatures costs one verification each. One key under two IDs, one
+//! person with two keys: what is counted are distinct 32-byte keys and distinct people, never signatures.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -85,7 +86,7 @@ pub fn verify<'k>(
 pub struct Signers {
     /// The people, each once, with the key they used.
     pub people: BTreeMap<Person, KeyId>,
-    /// The key IDs of signatures that no candidate key explains.
+    /// The key IDs of signatures that are not by the candidate key they name.
     pub unexplained: BTreeSet<KeyId>,
 }
 
@@ -94,10 +95,8 @@ pub fn verify_envelope(envelope: &Envelope, signers: &BTreeMap<&PublicKey, &Pers
     let message = envelope.signed_bytes();
     let mut found = Signers::default();
     for signature in envelope.signatures() {
-        // The key ID decides which key to try first, and nothing else.
         let named = signers.keys().copied().filter(|key| key.id() == signature.key_id);
-        let others = signers.keys().copied().filter(|key| key.id() != signature.key_id);
-        match verify(&message, &signature.bytes, named.chain(others)) {
+        match verify(&message, &signature.bytes, named) {
             Some(by) => {
                 if let Some(person) = signers.get(by.key()) {
                     found.people.insert((*person).clone(), by.key().id());
