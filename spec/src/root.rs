@@ -203,7 +203,7 @@ impl RootFile {
         let check = |holds: bool, name| if holds { Ok(()) } else { Err(field(name)) };
         check(wire.kind == "root", "_type")?;
         check(wire.consistent_snapshot, "consistent_snapshot")?;
-        check(wire.spec_version.starts_with("1."), "spec_version")?;
+        check(wire.spec_version == SPEC_VERSION, "spec_version")?;
         check((1..=limit::ROOTS).contains(&wire.version), "version")?;
         check(wire.sealift.schema == 1, "x-sealift.schema")?;
         check(wire.sealift.policy.length <= limit::POLICY as u64, "x-sealift.policy.length")?;
@@ -336,6 +336,8 @@ mod tests {
             ("\"threshold\":2", "\"threshold\":2.0"),
             ("\"version\":1", "\"version\":0"),
             ("\"schema\":1", "\"schema\":2"),
+            // It would be written back as ours, and no signature would fit any more.
+            ("\"spec_version\":\"1.0.34\"", "\"spec_version\":\"1.0.35\""),
             ("0101", "0201"),
             ("{\"signatures\"", " {\"signatures\""),
         ] {
