@@ -5,6 +5,8 @@
 //! the text under `tests/transcripts`. Set-up that cannot work panics with what to do: a test that cannot run has failed.
 
 pub mod command;
+pub mod forge;
 pub mod server;
 pub mod story;
 pub mod transcript;
+pub mod vector;
