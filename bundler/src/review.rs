@@ -127,9 +127,12 @@ pub fn read(folder: &Path, id: &UnitId, digest: Digest) -> Result<BTreeMap<KeyId
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
         Err(error) => return Err(io(&folder)(error)),
     };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let mut paths = paths.collect::<Result<Vec<_>, _>>().map_err(io(&folder))?;
+    // The order of a folder is nobody's promise, and packing twice must give the same bytes.
+    paths.sort();
     let mut found = BTreeMap::new();
-    for entry in entries {
-        let path = entry.map_err(io(&folder))?.path();
+    for path in paths {
         let is_review =
             path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.ends_with(".intoto.json"));
         if !is_review {

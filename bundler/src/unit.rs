@@ -3,7 +3,7 @@
 use std::fmt;
 
 use sealift_spec::Digest;
-use sealift_spec::manifest::{Engine, Mode, Script, Timeouts, Unit};
+use sealift_spec::manifest::{Direction, Engine, Flavour, Mode, Script, Timeouts, Unit};
 use sealift_spec::name::UnitId;
 
 use crate::directive::{self, DirectiveError};
@@ -36,6 +36,15 @@ pub enum UnitError {
         /// The parent.
         parent: UnitId,
     },
+    /// A directive stands where it steers nothing.
+    Misplaced {
+        /// The file.
+        file: String,
+        /// The directive.
+        directive: &'static str,
+        /// Where it would count.
+        place: &'static str,
+    },
     /// The up and down script of a SQLite migration want foreign keys both on and off.
     ForeignKeys {
         /// The file.
@@ -49,6 +58,9 @@ impl fmt::Display for UnitError {
             Self::Directive { file, .. } | Self::Split { file, .. } => write!(f, "`{file}` cannot be packed"),
             Self::Parent { file, parent } => {
                 write!(f, "`{file}` names parent `{parent}`, which is no earlier migration")
+            }
+            Self::Misplaced { file, directive, place } => {
+                write!(f, "`{file}` says `{directive}`, which counts only in {place}")
             }
             Self::ForeignKeys { file } => {
                 write!(f, "`{file}` and its other script want foreign keys both on and off")
@@ -73,6 +85,7 @@ impl UnitError {
         match self {
             Self::Directive { .. } => Some(directive::HINT.to_owned()),
             Self::Split { source, .. } => source.hint().map(|hint| hint.to_string()),
+            Self::Misplaced { place, .. } => Some(format!("move it to {place}, or remove it")),
             Self::Parent { .. } => Some("name a migration with a lower version, or `parents=none`".to_owned()),
             Self::ForeignKeys { .. } => Some("say `-- sealift: foreign-keys=on` or `=off` on top of both".to_owned()),
         }
@@ -97,6 +110,7 @@ struct Prepared {
 }
 
 fn prepare(
+    direction: Direction,
     file: &SourceFile,
     project: &Project,
     warnings: &mut Vec<(String, usize, String)>,
@@ -105,6 +119,21 @@ fn prepare(
     // The splitter reports what is not UTF-8; there are no directives in such a file.
     let text = std::str::from_utf8(&file.sql).unwrap_or_default();
     let directives = directive::read(text).map_err(|source| UnitError::Directive { file: name.clone(), source })?;
+    let misplaced = |directive, place| UnitError::Misplaced { file: name.clone(), directive, place };
+    if directives.foreign_keys.is_some() && project.flavour != Flavour::Sqlite {
+        return Err(misplaced("foreign-keys", "a project for sqlite"));
+    }
+    if direction == Direction::Down {
+        let stray = [
+            (directives.author.is_some(), "author"),
+            (directives.parents.is_some(), "parents"),
+            (directives.lock_ms.is_some(), "lock-timeout"),
+            (directives.statement_ms.is_some(), "statement-timeout"),
+        ];
+        if let Some((_, directive)) = stray.into_iter().find(|(said, _)| *said) {
+            return Err(misplaced(directive, "the up script"));
+        }
+    }
     let request = Request { no_transaction: directives.no_transaction };
     let view = split::view(project.flavour, &file.sql, request)
         .map_err(|source| UnitError::Split { file: name.clone(), source: Box::new(source) })?;
@@ -132,11 +161,16 @@ pub fn draft(set: MigrationSet, project: &Project) -> Result<Vec<Draft>, UnitErr
     for mut migration in set.migrations {
         let file = migration.up.name.to_string();
         let mut warnings = Vec::new();
-        let up = prepare(&migration.up, project, &mut warnings)?;
+        let up = prepare(Direction::Up, &migration.up, project, &mut warnings)?;
         if migration.down.is_none() {
             warnings.push((file.clone(), 1, "there is no down script: this migration cannot be reverted".to_owned()));
         }
-        let down = match migration.down.as_ref().map(|down| prepare(down, project, &mut warnings)).transpose() {
+        let down = match migration
+            .down
+            .as_ref()
+            .map(|down| prepare(Direction::Down, down, project, &mut warnings))
+            .transpose()
+        {
             // A way back that is no SQL is no way back. The migration itself is none the worse for it, and real directories
             // hold such files for years: say so, and pack it like a migration that never had one.
             Err(UnitError::Split { file, source }) if matches!(*source, SplitError::Syntax { .. }) => {

@@ -12,8 +12,8 @@ use crate::json::{self, JsonError};
 use crate::name::{Label, Name, UnitId};
 use crate::{Digest, Timestamp};
 
-/// The largest record, in bytes.
-pub const RECORD: usize = 1024 * 1024;
+/// The largest record, in bytes: an intent names up to 100,000 units by up to 128 characters.
+pub const RECORD: usize = 16 * 1024 * 1024;
 
 /// The digest that the first record names as the one before it.
 pub fn genesis() -> Digest {

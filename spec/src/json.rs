@@ -28,6 +28,8 @@ pub enum JsonError {
     },
     /// The text is no JSON, or does not have the shape of its format.
     Shape(serde_json::Error),
+    /// A number is beyond 2^53 - 1, where readers that compute in floating point would see another one.
+    Number,
     /// The value is well formed but was written differently from its canonical encoding.
     NotCanonical {
         /// The offset of the first byte that differs.
@@ -40,6 +42,7 @@ impl fmt::Display for JsonError {
         match self {
             Self::TooLarge { size, limit } => write!(f, "{size} bytes of JSON, at most {limit} are allowed"),
             Self::Shape(_) => f.write_str("the JSON does not have the shape of its format"),
+            Self::Number => f.write_str("a number in the JSON is beyond 2^53 - 1"),
             Self::NotCanonical { offset } => {
                 write!(f, "the JSON is not in canonical form (RFC 8785): first difference at byte {offset}")
             }
@@ -65,10 +68,15 @@ pub fn read<T: DeserializeOwned + Serialize>(bytes: &[u8], limit: usize) -> Resu
         return Err(JsonError::TooLarge { size: bytes.len(), limit });
     }
     let value: T = serde_json::from_slice(bytes).map_err(JsonError::Shape)?;
-    let canonical = write(&value);
+    let tree = tree(&value);
+    let mut canonical = Vec::with_capacity(bytes.len());
+    append(&tree, &mut canonical);
     if canonical != bytes {
         let same = canonical.iter().zip(bytes).take_while(|(a, b)| a == b).count();
         return Err(JsonError::NotCanonical { offset: same });
+    }
+    if !exact(&tree) {
+        return Err(JsonError::Number);
     }
     Ok(value)
 }
@@ -78,13 +86,26 @@ pub fn read<T: DeserializeOwned + Serialize>(bytes: &[u8], limit: usize) -> Resu
 /// # Panics
 /// When `T` serialises to something that is not JSON (a map with keys that are not strings): a bug in its definition.
 pub fn write<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
-    let value = match serde_json::to_value(value) {
+    let mut bytes = Vec::new();
+    append(&tree(value), &mut bytes);
+    bytes
+}
+
+fn tree<T: Serialize + ?Sized>(value: &T) -> Value {
+    match serde_json::to_value(value) {
         Ok(value) => value,
         Err(error) => panic!("a type of the format does not serialise to JSON: {error}"),
-    };
-    let mut bytes = Vec::new();
-    append(&value, &mut bytes);
-    bytes
+    }
+}
+
+/// Whether every number is an integer that a double holds exactly (RFC 8785 section 3.2.2.3).
+fn exact(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_u64().is_some_and(|number| number < 1 << 53),
+        Value::Array(values) => values.iter().all(exact),
+        Value::Object(map) => map.values().all(exact),
+        _ => true,
+    }
 }
 
 fn append(value: &Value, out: &mut Vec<u8>) {
@@ -181,6 +202,8 @@ mod tests {
         }
         assert!(read::<BTreeMap<String, u8>>(br#"{"a":1,"a":1}"#, 100).is_err());
         assert!(read::<BTreeMap<String, u8>>(br#"{"a":1}"#, 100).is_ok());
+        assert!(matches!(read::<u64>(b"9007199254740992", 100), Err(JsonError::Number)));
+        assert!(read::<u64>(b"9007199254740991", 100).is_ok());
         assert!(matches!(read::<Sample>(&[b' '; 101], 100), Err(JsonError::TooLarge { .. })));
     }
 }

@@ -16,6 +16,8 @@ pub const PAYLOAD: u64 = 8 * 1024 * 1024 * 1024;
 pub const MANIFEST: usize = 64 * 1024 * 1024;
 /// Units of a manifest.
 pub const UNITS: usize = 100_000;
+/// Heads of a target.
+pub const HEADS: usize = 64;
 /// Statements or groups of one script.
 pub const STATEMENTS: usize = 10_000;
 /// One statement or group.
@@ -24,6 +26,10 @@ pub const STATEMENT_SQL: u64 = 64 * 1024 * 1024;
 pub const GROUP_BYTES: u64 = 1024 * 1024;
 /// A transaction-mode script beyond this many statements carries groups instead of statements.
 pub const GROUP_STATEMENTS: usize = 1_000;
+/// The words for one expected lock.
+pub const LOCK: usize = 64;
+/// One part of a name in a probe: 64 characters of up to four bytes.
+pub const PROBE_NAME: usize = 256;
 /// One `N.root.json`.
 pub const ROOT: usize = 64 * 1024;
 /// One `N.policy.json`.

@@ -505,14 +505,16 @@ pub enum ManifestError {
         /// The unit.
         id: UnitId,
     },
-    /// The ranges of a script do not tile it, are too many or too large, or groups stand in a statements-mode script.
+    /// The ranges of a script do not tile it, are too many or too large, groups stand in a statements-mode script, or a
+    /// lock or probe is longer than the limits.
     Ranges {
         /// The unit.
         id: UnitId,
         /// Which script.
         direction: Direction,
     },
-    /// The target names no unit, an unknown unit, one twice, or a unit that another one of the target implies.
+    /// The target names no unit, an unknown unit, one twice, more than [`limit::HEADS`], or a unit that another one of
+    /// the target implies.
     Target,
     /// The baseline does not state exactly the settings of the flavour, each with a plain value.
     Baseline,
@@ -591,9 +593,13 @@ impl Parts {
             }
         }
         let manifest = Manifest { parts: self };
-        let heads: BTreeSet<_> = manifest.target().iter().collect();
+        let heads: BTreeSet<_> = manifest.target().iter().take(limit::HEADS + 1).collect();
         let known = heads.iter().all(|id| manifest.unit(id.as_str()).is_some());
-        if heads.len() != manifest.target().len() || heads.is_empty() != manifest.units().is_empty() || !known {
+        if heads.len() != manifest.target().len()
+            || heads.len() > limit::HEADS
+            || heads.is_empty() != manifest.units().is_empty()
+            || !known
+        {
             return Err(ManifestError::Target);
         }
         // No head may lie below another one.
@@ -613,6 +619,16 @@ fn tiles(script: &Script) -> bool {
             return false;
         }
         if statement.kind == Kind::Group && script.mode == Mode::Statements {
+            return false;
+        }
+        let short = |part: &String| (1..=limit::PROBE_NAME).contains(&part.len());
+        let plain = |probe: &Probe| {
+            (1..=3).contains(&probe.name.len())
+                && probe.table.len() <= 3
+                && probe.name.iter().chain(&probe.table).all(short)
+        };
+        if !statement.probe.as_ref().is_none_or(plain) || statement.lock.as_ref().is_some_and(|l| l.len() > limit::LOCK)
+        {
             return false;
         }
         at = statement.end;

@@ -5,10 +5,11 @@
 use std::fmt;
 
 use sealift_spec::container::ContainerKind;
-use sealift_spec::statement::{self, SEALED_MEMBER, Statement};
+use sealift_spec::statement::{self, PredicateKind, SEALED_MEMBER, Statement};
 
 use crate::file::SealedFile;
 use crate::release::{Expected, VerifiedContainer, VerifyError, verify_container};
+use crate::requirement::{self, Signatures};
 use crate::trust::Trust;
 
 /// Sealed credentials that somebody trusted signed for this project and environment.
@@ -31,7 +32,7 @@ impl fmt::Debug for VerifiedCredentials {
 pub fn verify(file: SealedFile, trust: &Trust, expected: &Expected) -> Result<VerifiedCredentials, VerifyError> {
     let policy = trust.policy();
     let kind = ContainerKind::Credentials;
-    let VerifiedContainer { file, container, statement, .. } =
+    let VerifiedContainer { file, container, statement, signers } =
         verify_container::<statement::Credentials>(file, kind, policy, |credentials| credentials.payload)?;
     let Statement { subjects, predicate } = statement;
     match subjects.as_slice() {
@@ -51,6 +52,13 @@ pub fn verify(file: SealedFile, trust: &Trust, expected: &Expected) -> Result<Ve
     if expected.now >= predicate.not_after {
         return Err(VerifyError::Expired { not_after: predicate.not_after });
     }
+    let Some(rules) = policy.environments.get(&expected.environment) else {
+        return Err(VerifyError::UnknownEnvironment { environment: expected.environment.clone() });
+    };
+    let signatures: Signatures<'_> = [(PredicateKind::Credentials, signers.iter().collect())].into();
+    let about = rules.require.iter().filter(|requirement| requirement.statement == PredicateKind::Credentials);
+    requirement::satisfy(policy, about, &signatures)
+        .map_err(|source| VerifyError::Threshold { environment: expected.environment.clone(), source })?;
     Ok(VerifiedCredentials { file, payload: container.payload, statement: predicate })
 }
 

@@ -109,9 +109,12 @@ fn read_applied(path: &Path) -> Result<BTreeMap<UnitId, Digest>, Failure> {
     let text = file::read_all(file, metadata.len(), path, LISTING)?;
     let mut history = History::default();
     for (index, line) in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).enumerate() {
-        let line: Line =
+        let Line { data, r#type } =
             json::read(line, 2 * sealift_spec::history::EVENT).map_err(|error| failed(index + 1, error.into()))?;
-        history.append(line.data).map_err(|error| failed(index + 1, error.into()))?;
+        if r#type != "event" {
+            return Err(failed(index + 1, format!("its type is `{}`", sealift_spec::text::Plain(&r#type)).into()));
+        }
+        history.append(data).map_err(|error| failed(index + 1, error.into()))?;
     }
     Ok(history.applied().iter().map(|applied| (applied.unit.id.clone(), applied.unit.up)).collect())
 }
