@@ -14,7 +14,7 @@ use sealift_spec::Digest;
 use sealift_spec::audit::Action;
 use sealift_spec::history::{AppliedUnit, History, Running, Subject, Under};
 use sealift_spec::manifest::{Direction, Kind, Manifest, Unit};
-use sealift_spec::name::UnitId;
+use sealift_spec::name::{Name, UnitId};
 use sealift_verifier::bundle::{Reviewed, VerifiedBundle};
 use sealift_verifier::trust::Trust;
 
@@ -22,6 +22,8 @@ pub use crate::plan::error::PlanError;
 use crate::work::Work;
 
 mod error;
+#[cfg(test)]
+mod tests;
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,7 +180,7 @@ pub fn plan<'b>(
     let release = bundle.release();
     let under =
         Under { release: release.digest(), root: release.root_version(), sequence: release.statement().sequence };
-    agree(bundle, history, goal)?;
+    agree(bundle.manifest(), release.environment(), history, goal)?;
     let survey = Survey::of(bundle.manifest(), history, &under);
     let choice = match goal {
         Goal::Apply(reach) => {
@@ -188,7 +190,7 @@ pub fn plan<'b>(
         Goal::Revert(back) => survey.back(back)?,
     };
     if !choice.units.is_empty() {
-        executable(bundle, trust, history)?;
+        executable(&under, history)?;
     }
     let direction = choice.direction;
     let steps = choice
@@ -217,8 +219,7 @@ pub fn plan<'b>(
 ///
 /// # Errors
 /// [`PlanError`].
-fn agree(bundle: &VerifiedBundle, history: &History, goal: &Goal) -> Result<(), PlanError> {
-    let (manifest, environment) = (bundle.manifest(), bundle.release().environment());
+fn agree(manifest: &Manifest, environment: &Name, history: &History, goal: &Goal) -> Result<(), PlanError> {
     if let Some(binding) = history.binding() {
         if binding.project != *manifest.project() {
             let (expected, found) = (manifest.project().clone(), binding.project.clone());
@@ -233,7 +234,7 @@ fn agree(bundle: &VerifiedBundle, history: &History, goal: &Goal) -> Result<(), 
         }
     }
     let units: BTreeMap<&UnitId, &Unit> = manifest.units().iter().map(|unit| (&unit.id, unit)).collect();
-    let sequence = bundle.release().statement().sequence;
+    let sequence = manifest.release().sequence;
     for AppliedUnit { unit: Subject { id, up, .. }, under, .. } in history.applied() {
         match units.get(id) {
             Some(unit) if unit.up.sha256 == *up => {}
@@ -251,14 +252,12 @@ fn agree(bundle: &VerifiedBundle, history: &History, goal: &Goal) -> Result<(), 
 }
 
 /// What must hold before anything of a bundle is executed, over and above what must hold to look at it.
-fn executable(bundle: &VerifiedBundle, trust: &Trust, history: &History) -> Result<(), PlanError> {
-    let release = bundle.release();
-    let sequence = release.statement().sequence;
-    if sequence < history.sequence() {
-        return Err(PlanError::Older { sequence, newest: history.sequence() });
+fn executable(under: &Under, history: &History) -> Result<(), PlanError> {
+    if under.sequence < history.sequence() {
+        return Err(PlanError::Older { sequence: under.sequence, newest: history.sequence() });
     }
-    if release.root_version() < history.root() || trust.root_version() < history.root() {
-        return Err(PlanError::RootFloor { found: release.root_version(), newest: history.root() });
+    if under.root < history.root() {
+        return Err(PlanError::RootFloor { found: under.root, newest: history.root() });
     }
     Ok(())
 }

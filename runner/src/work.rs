@@ -124,18 +124,24 @@ impl<'b> Work<'b> {
         }
     }
 
-    /// Where the first word of a statement stands: white space and line comments before it are passed over.
-    pub fn start_of(&self, index: usize) -> Option<Place> {
+    /// A statement from its first word on, by its index: where it stands, and its text. White space and line comments
+    /// before it are passed over.
+    pub fn words(&self, index: usize) -> Option<(Place, &'b str)> {
         let (range, _) = self.statement(index)?;
-        let text = &self.sql[range.clone()];
-        let mut at = 0;
-        loop {
-            let rest = &text[at..];
-            at += rest.len() - rest.trim_start().len();
-            match text[at..].strip_prefix("--").and_then(|comment| comment.find('\n')) {
-                Some(end) => at += 2 + end,
-                None => return Some(self.place(range.start + if at < text.len() { at } else { 0 })),
-            }
+        let at = range.start + leading(&self.sql[range.clone()]);
+        Some((self.place(at), self.sql[at..range.end].trim_end()))
+    }
+}
+
+/// How many bytes of white space and line comments come before the first word; 0 where there is none.
+pub(crate) fn leading(text: &str) -> usize {
+    let mut at = 0;
+    loop {
+        let rest = &text[at..];
+        at += rest.len() - rest.trim_start().len();
+        match text[at..].strip_prefix("--").and_then(|comment| comment.find('\n')) {
+            Some(end) => at += 2 + end,
+            None => return if at < text.len() { at } else { 0 },
         }
     }
 }
@@ -154,5 +160,17 @@ pub struct Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_begin_after_white_space_and_line_comments() {
+        for (text, at) in [("a", 0), ("  a", 2), ("-- x\n\n -- y\n a", 13), ("-- only a comment", 0), ("", 0)] {
+            assert_eq!(leading(text), at, "{text:?}");
+        }
     }
 }

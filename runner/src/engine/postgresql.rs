@@ -393,9 +393,9 @@ impl Engine for Postgresql {
         let take = format!("SELECT pg_catalog.pg_try_advisory_lock({})", self.key);
         let (began, mut holder) = (Instant::now(), Holder::default());
         loop {
-            let answer = self.ask(&[&take]).await.map_err(|failure| failure.engine(doing))?;
+            let answer = self.ask(&[&take, catalog::STRANGERS]).await.map_err(|failure| failure.engine(doing))?;
             if answer.text() == Some("t") {
-                return Ok(());
+                return answer.rows.iter().try_for_each(|row| stranger(row));
             }
             let answer = self.ask(&[&catalog::holder(self.key)]).await.map_err(|failure| failure.engine(doing))?;
             if let Some([pid, application, host, user, since]) = answer.rows.first().map(Vec::as_slice) {
@@ -418,19 +418,16 @@ impl Engine for Postgresql {
 
     async fn history(&mut self) -> Result<Option<Vec<Row>>, EngineError> {
         let doing = "reading the history";
-        let answer = match self.ask(&[catalog::STRANGERS, catalog::HISTORY]).await {
+        let answer = match self.ask(&[catalog::HISTORY]).await {
             Ok(answer) => answer,
             // No such schema, or no such table.
             Err(Failure::Sql { error, .. }) if matches!(error.code.as_deref(), Some("3F000" | "42P01")) => {
-                let answer = self.ask(&[catalog::STRANGERS]).await.map_err(|failure| failure.engine(doing))?;
-                answer.rows.iter().try_for_each(|row| stranger(row))?;
                 return Ok(None);
             }
             Err(failure) => return Err(failure.engine(doing)),
         };
         let mut rows = Vec::with_capacity(answer.rows.len());
         for row in answer.rows {
-            stranger(&row)?;
             let mut columns = row.into_iter().flatten();
             let (Some(seq), Some(body), Some(sha256)) = (columns.next(), columns.next(), columns.next()) else {
                 return Err(EngineError::Answer { doing });
@@ -458,18 +455,17 @@ impl Engine for Postgresql {
         }
         let doing = "creating the history tables";
         let statements: Vec<&str> =
-            [BEGIN].into_iter().chain(OURSELVES).chain(catalog::TABLES).chain(["COMMIT"]).collect();
-        match self.ask(&statements).await {
-            Ok(_) => {
-                self.has_history = true;
-                Ok(())
-            }
-            Err(Failure::Sql { error, .. }) => {
-                self.roll_back(None).await.map_err(|failure| failure.engine(doing))?;
-                Err(EngineError::Sql { doing, source: error })
-            }
+            [BEGIN].into_iter().chain(OURSELVES).chain(catalog::TABLES).chain([catalog::STRANGERS]).collect();
+        let result = match self.ask(&statements).await {
+            // Somebody else may have made them a moment ago.
+            Ok(answer) => answer.rows.iter().try_for_each(|row| stranger(row)),
+            Err(failure @ Failure::Lost(_)) => return Err(failure.engine(doing)),
             Err(failure) => Err(failure.engine(doing)),
-        }
+        };
+        let last = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        self.ask(&[last]).await.map_err(|failure| failure.engine(doing))?;
+        self.has_history = result.is_ok();
+        result
     }
 
     async fn baseline(&mut self, baseline: &Baseline) -> Result<(), EngineError> {

@@ -26,13 +26,9 @@ pub struct StatementName {
 
 impl StatementName {
     pub(crate) fn of(work: &Work<'_>, index: usize) -> Option<Self> {
-        let (range, _) = work.statement(index)?;
-        Some(Self {
-            number: index as u64 + 1,
-            count: work.script().statements.len() as u64,
-            place: work.start_of(index)?,
-            text: work.sql()[range].trim().to_owned(),
-        })
+        let (place, text) = work.words(index)?;
+        let count = work.script().statements.len() as u64;
+        Some(Self { number: index as u64 + 1, count, place, text: text.to_owned() })
     }
 }
 
@@ -71,7 +67,7 @@ pub enum Doubt {
 impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoProbe => "the connection was lost while it ran, and there is no sure way to find out",
+            Self::NoProbe => "its run was cut off, and there is no sure way to find out",
             Self::Invalid => "the index is there and not valid: its build was cut off",
             Self::Building => "another session is building the index at this moment",
             Self::Probe(_) => "looking for its effect failed",
@@ -140,7 +136,7 @@ pub enum ExecuteError {
         /// Which script.
         direction: Direction,
         /// The statement that failed.
-        statement: StatementName,
+        statement: Box<StatementName>,
         /// Where in it, if the server said.
         place: Option<Place>,
         /// Whether a later run can continue at that statement.
@@ -155,7 +151,7 @@ pub enum ExecuteError {
         /// Which script.
         direction: Direction,
         /// The statement.
-        statement: StatementName,
+        statement: Box<StatementName>,
         /// What is known.
         source: Doubt,
     },
@@ -293,7 +289,7 @@ impl ExecuteError {
             }
             Self::Escaped { file, .. } => format!(
                 "an operator must look at what `{file}` left in the database; remove its transaction control, or give it \
-                 `-- sealift: mode=statements`"
+                 `-- sealift: no-transaction`"
             ),
             Self::PartApplied { direction, statement, resumable: true, .. } => {
                 let command = if *direction == Direction::Up { "apply" } else { "revert" };

@@ -179,7 +179,7 @@ impl<E: Engine> Executor<'_, E> {
         if done > 0 {
             return Err(self.part(work, index, place, error));
         }
-        Err(failed(work, place.or_else(|| work.start_of(index)), 1, error))
+        Err(failed(work, place.or_else(|| work.words(index).map(|(place, _)| place)), 1, error))
     }
 
     fn part(&self, work: &Work<'_>, index: usize, place: Option<Place>, source: StepError) -> ExecuteError {
@@ -187,6 +187,7 @@ impl<E: Engine> Executor<'_, E> {
         let index = index.min(work.script().statements.len().saturating_sub(1));
         match StatementName::of(work, index) {
             Some(statement) => {
+                let statement = Box::new(statement);
                 let resumable = !work.script().not_resumable;
                 ExecuteError::PartApplied { id, direction, statement, place, resumable, source }
             }
@@ -210,7 +211,7 @@ fn done(work: &Work<'_>, at: usize) -> u64 {
 fn unsettled(work: &Work<'_>, index: usize, source: Doubt) -> ExecuteError {
     let (id, direction) = (work.unit().id.clone(), work.direction());
     match StatementName::of(work, index) {
-        Some(statement) => ExecuteError::Unsettled { id, direction, statement, source },
+        Some(statement) => ExecuteError::Unsettled { id, direction, statement: Box::new(statement), source },
         None => failed(work, None, 1, StepError::Lost(source.into())),
     }
 }

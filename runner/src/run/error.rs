@@ -70,7 +70,7 @@ pub enum RunError {
         /// What was done before, and stays.
         done: Vec<Finished>,
         /// Why.
-        source: ExecuteError,
+        source: Box<ExecuteError>,
     },
 }
 
@@ -124,6 +124,7 @@ impl EngineError {
             Self::UnknownSetting { .. } | Self::Setting { .. } | Self::Unsupported { .. } | Self::Foreign { .. } => {
                 Exit::No
             }
+            Self::Sql { source, .. } if source.code.as_deref() == Some("42501") => Exit::No,
             _ => Exit::Unknown,
         }
     }
@@ -145,6 +146,9 @@ impl EngineError {
                                      give it to the account that runs migrations or drop it"
                     .to_owned()
             }
+            Self::Sql { source, .. } if source.code.as_deref() == Some("42501") => {
+                "give the account the privilege, or connect as one that has it".to_owned()
+            }
             Self::Sql { .. } | Self::Answer { .. } | Self::File { .. } | Self::Unsupported { .. } => return None,
         })
     }
@@ -154,9 +158,7 @@ impl RunError {
     /// The exit status it leads to.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Clock(_) | Self::NoAudit | Self::Audit(_) | Self::Unaudited(_) | Self::Random => {
-                Exit::Unknown
-            }
+            Self::Clock(_) | Self::NoAudit | Self::Audit(_) | Self::Unaudited(_) | Self::Random => Exit::Unknown,
             Self::Expired { .. }
             | Self::Protected { .. }
             | Self::Flavour { .. }

@@ -141,7 +141,7 @@ pub(super) async fn change<E: Engine>(
     outcome.binding = lock.history().binding().cloned();
     lock.release().await;
     match end {
-        Err(source) => Err(RunError::Stopped { done, source }),
+        Err(source) => Err(RunError::Stopped { done, source: Box::new(source) }),
         Ok(()) => {
             noted.map_err(RunError::Unaudited)?;
             outcome.done = done;

@@ -9,7 +9,7 @@ use std::ops::Range;
 use sealift_spec::history::Row;
 use sealift_spec::manifest::{Kind, Timeouts};
 
-use crate::work::Work;
+use crate::work::{Work, leading};
 
 /// Sent for a script in one message up to this size; beyond it, statement by statement into messages of this size.
 const MESSAGE: usize = 1024 * 1024;
@@ -84,19 +84,6 @@ impl Batch {
         let (start, _, range) = part;
         let text = &self.sql[*start..start + range.len()];
         self.countable.then_some(range.start + leading(text))
-    }
-}
-
-/// How many bytes of white space and line comments come before the first word.
-fn leading(text: &str) -> usize {
-    let mut at = 0;
-    loop {
-        let rest = &text[at..];
-        at += rest.len() - rest.trim_start().len();
-        match text[at..].strip_prefix("--").and_then(|comment| comment.find('\n')) {
-            Some(end) => at += 2 + end,
-            None => return if at < text.len() { at } else { 0 },
-        }
     }
 }
 
@@ -207,4 +194,100 @@ pub(super) fn transaction(work: &Work<'_>, row: &Row, guard: Guard, role: Option
     batch.ours("COMMIT");
     batches.push(batch);
     batches
+}
+
+#[cfg(test)]
+mod tests {
+    use sealift_spec::manifest::{Baseline, Direction, Engine, Flavour, Mode, Script, Statement, Unit};
+
+    use super::*;
+
+    fn unit(sql: &str, statements: &[(u64, Kind)]) -> Unit {
+        let statements =
+            statements.iter().map(|(end, kind)| Statement { end: *end, kind: *kind, lock: None, probe: None });
+        let up = Script {
+            file: "a.up.sql".parse().unwrap(),
+            mode: Mode::Transaction,
+            not_resumable: false,
+            sha256: sealift_spec::Digest::of(sql.as_bytes()),
+            size: sql.len() as u64,
+            statements: statements.collect(),
+        };
+        Unit {
+            author: "anna".parse().unwrap(),
+            baseline: Baseline(Default::default()).digest(),
+            down: None,
+            engine: Engine::Postgresql,
+            flavour: Flavour::Postgresql,
+            foreign_keys: None,
+            id: "1".parse().unwrap(),
+            name: "x".parse().unwrap(),
+            parents: Vec::new(),
+            project: "orders".parse().unwrap(),
+            timeouts: Timeouts { lock_ms: 1, statement_ms: 2 },
+            up,
+        }
+    }
+
+    fn batches(unit: &Unit, sql: &str) -> Vec<Batch> {
+        let row = Row { seq: 3, body: r#"{"a":"\\'"}"#.to_owned(), sha256: "00".to_owned() };
+        let guard = Guard { pid: 7, key: -1, nonce: Some(5) };
+        transaction(&Work::unreviewed(unit, Direction::Up, sql), &row, guard, Some("a\"b"), "SELECT 1")
+    }
+
+    #[test]
+    fn literals_do_not_depend_on_settings() {
+        assert_eq!(literal(r"a'b\c"), r"E'a''b\\c'");
+        assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
+    }
+
+    #[test]
+    fn positions_lead_back_to_the_script() {
+        let sql = "-- ä\nBEGIN;\nSELECT 'ö', x;\nCOMMIT;\nSELECT y";
+        let statements = [(13, Kind::Skip), (30, Kind::Dml), (38, Kind::Skip), (sql.len() as u64, Kind::Dml)];
+        let unit = unit(sql, &statements);
+        let [batch] = &batches(&unit, sql)[..] else { panic!("one message") };
+        assert!(!batch.sql().contains("\nBEGIN;\nSELECT 'ö'"));
+        for needle in ["x;", "y"] {
+            let at = batch.sql().find(&format!(" {needle}")).unwrap() + 1;
+            let position = batch.sql()[..at].chars().count() + 1;
+            assert_eq!(batch.offset(position), sql.find(needle), "{needle}");
+        }
+        // A position in a statement of ours is no place in the script.
+        let ours = batch.sql().find("sealift.history").unwrap();
+        assert_eq!(batch.offset(batch.sql()[..ours].chars().count() + 1), None);
+        assert_eq!(batch.offset(1), None);
+    }
+
+    #[test]
+    fn an_error_without_a_position_is_placed_by_counting() {
+        let sql = "SELECT 1;\n -- two\n SELECT 2;";
+        let unit = unit(sql, &[(9, Kind::Dml), (sql.len() as u64, Kind::Dml)]);
+        let [batch] = &batches(&unit, sql)[..] else { panic!("one message") };
+        // BEGIN, the identification and the role come first.
+        assert_eq!((batch.failed_after(2), batch.failed_after(3)), (None, Some(0)));
+        assert_eq!(batch.failed_after(4), sql.find("SELECT 2"));
+        assert_eq!(batch.failed_after(5), None);
+    }
+
+    #[test]
+    fn a_comment_at_the_end_of_a_script_hides_nothing_of_ours() {
+        let sql = "SELECT 1 -- no semicolon";
+        let unit = unit(sql, &[(sql.len() as u64, Kind::Dml)]);
+        let [batch] = &batches(&unit, sql)[..] else { panic!("one message") };
+        assert!(batch.sql().contains("-- no semicolon\n;\nSET CONSTRAINTS ALL IMMEDIATE;\n"));
+    }
+
+    #[test]
+    fn a_large_script_is_several_messages_of_one_transaction() {
+        let sql = format!("{}{}", "SELECT 1;".repeat(200_000), "SELECT 2;");
+        let half = sql.len() as u64 / 18 * 9;
+        let unit = unit(&sql, &[(half, Kind::Group), (sql.len() as u64, Kind::Group)]);
+        let batches = batches(&unit, &sql);
+        assert_eq!(batches.len(), 2);
+        let all: String = batches.iter().map(Batch::sql).collect();
+        let count = |needle: &str| all.matches(needle).count();
+        assert_eq!((count("BEGIN "), count("COMMIT;"), count("sealift.history (")), (1, 1, 1));
+        assert!(batches[0].sql().starts_with("BEGIN ") && batches[1].sql().ends_with("COMMIT;\n"));
+    }
 }
