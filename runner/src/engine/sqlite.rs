@@ -11,6 +11,9 @@
 //! Foreign keys are enforced during a script or not, as its unit says. When not, the script may leave no row without
 //! its parent that was not there before.
 //!
+//! A reader writes nothing, with one exception that every program with SQLite makes: where a writer died, the file can
+//! only be read once its journal has been rolled back.
+//!
 //! Deliberately not here: several migrations in one commit. [`Sqlite::transaction`] is the place where they would meet.
 
 mod lock;
@@ -231,7 +234,11 @@ impl Engine for Sqlite {
             }
             Err(error) => return Err(found(error)),
         }
-        self.open(self.access.opening()).await
+        self.open(self.access.opening()).await?;
+        if self.access.opening() == Opening::Read && self.session()?.needs_recovery().await {
+            self.open(Opening::Recover).await?;
+        }
+        Ok(())
     }
 
     async fn server(&mut self) -> Result<Server, EngineError> {

@@ -21,6 +21,9 @@ const STEPS: i32 = 4_000;
 /// `SQLITE_INTERRUPT`.
 const INTERRUPTED: &str = "9";
 
+/// `SQLITE_READONLY_ROLLBACK`, `_RECOVERY`, `_CANTLOCK` and `_CANTINIT`.
+const RECOVERY: [&str; 4] = ["776", "264", "520", "1288"];
+
 /// `SQLITE_ERROR`: what the check of foreign keys answers to a key that cannot be judged.
 const MISMATCH: &str = "1";
 
@@ -52,6 +55,8 @@ impl Watch {
 pub(super) enum Opening {
     /// To be read.
     Read,
+    /// To be read, by a connection that may do what SQLite must before a file that a dead writer left can be read.
+    Recover,
     /// To be changed.
     Write,
     /// To be changed, and created if it is missing.
@@ -156,7 +161,18 @@ impl Session {
             }
         });
         drop(handle);
-        Ok(Self { connection, watch: Leash(watch) })
+        let mut session = Self { connection, watch: Leash(watch) };
+        if opening == Opening::Recover {
+            session.execute("PRAGMA query_only = 1").await?;
+        }
+        Ok(session)
+    }
+
+    /// Whether a file that was opened to be read cannot be, because a dead writer left a journal to be rolled back or a
+    /// log to be gone through.
+    pub(super) async fn needs_recovery(&mut self) -> bool {
+        let read = self.number("SELECT count(*) FROM main.sqlite_schema").await;
+        matches!(read, Err(sqlx::Error::Database(answer)) if answer.code().is_some_and(|code| RECOVERY.contains(&&*code)))
     }
 
     /// Ends the session and waits until the file is closed.

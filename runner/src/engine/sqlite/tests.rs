@@ -404,6 +404,28 @@ fn an_abandoned_statement_ends_by_itself() {
 }
 
 #[test]
+fn what_a_dead_writer_left_does_not_keep_readers_out() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let mut engine = ready(&folder).await;
+        engine.record(&row(1)).await.unwrap();
+        // As if the process had died now: the file is already changed, and the journal says how it was.
+        let big = "BEGIN; PRAGMA cache_size = 1; CREATE TABLE t (a); INSERT INTO t SELECT randomblob(100000); \
+             INSERT INTO t SELECT randomblob(100000); DELETE FROM sealift_history;";
+        engine.session().unwrap().execute(big).await.unwrap();
+        let dead = tempfile::tempdir().unwrap();
+        for name in ["a.db", "a.db-journal"] {
+            std::fs::copy(folder.path().join(name), dead.path().join(name)).unwrap();
+        }
+        let mut reader = aim(&dead, Access::Read);
+        reader.connect().await.unwrap();
+        assert_eq!(reader.history().await.unwrap(), Some(vec![row(1)]));
+        assert!(!reader.has_objects().await.unwrap());
+        assert!(reader.session().unwrap().execute("CREATE TABLE t (a)").await.is_err());
+    });
+}
+
+#[test]
 fn a_file_that_cannot_be_the_database_is_refused() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
