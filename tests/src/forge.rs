@@ -96,6 +96,8 @@ pub struct World {
     pub roots: Vec<RootPlan>,
     /// The manifest.
     pub manifest: Parts,
+    /// The manifest as it is put into the payload, where it is not simply written.
+    pub manifest_text: Option<Vec<u8>>,
     /// The bytes of the members after the manifest, in its order.
     pub members: Vec<Vec<u8>>,
     /// The evidence. A change of the manifest does not change it: reviews are of what was reviewed.
@@ -281,6 +283,7 @@ impl World {
                 target: vec![word("0002")],
                 units,
             },
+            manifest_text: None,
             members: vec![up_sql, down_sql, second_sql],
             evidence: Vec::new(),
             release: Release {
@@ -366,9 +369,12 @@ impl World {
     /// When the change cannot be made; vectors are for readers, not for this writer.
     pub fn bundle(&self, change: Change) -> Forged {
         let world = self.changed(change);
-        let payload = world.payload(change);
+        world.wrap(world.payload(change), change)
+    }
+
+    fn wrap(&self, payload: Payload, change: Change) -> Forged {
         let payload_content = Content { sha256: Digest::of(&payload.frame), size: payload.frame.len() as u64 };
-        let mut evidence = world.evidence.clone();
+        let mut evidence = self.evidence.clone();
         container::sort(&mut evidence);
         let subject = |name: &str, sha256| Subject { name: word(name), sha256 };
         let mut statement = Statement {
@@ -380,13 +386,13 @@ impl World {
                 content: payload.content,
                 evidence: container::summarise(&evidence),
                 payload: payload_content,
-                ..world.release.clone()
+                ..self.release.clone()
             },
         };
         if let Change::Release(edit) = change {
             edit(&mut statement);
         }
-        world.seal(ContainerKind::Bundle, statement.write(), &evidence, payload.frame, change)
+        self.seal(ContainerKind::Bundle, statement.write(), &evidence, payload.frame, change)
     }
 
     /// Sealed credentials of the world, signed by alice, different in one thing. What they seal cannot be opened.
@@ -453,14 +459,26 @@ impl World {
         world
     }
 
-    fn payload(&self, change: Change) -> Payload {
-        let mut manifest = self.manifest.clone().check().expect("a manifest that can be written").write();
+    /// The archive inside the world's bundle.
+    pub fn archive(&self) -> Vec<u8> {
+        self.inner(Change::Nothing).1
+    }
+
+    /// The world's bundle around another archive.
+    pub fn bundle_of(&self, tar: &[u8]) -> Forged {
+        let (manifest, _) = self.inner(Change::Nothing);
+        self.wrap(Payload::new(manifest, tar, Change::Nothing), Change::Nothing)
+    }
+
+    /// The digest of the manifest, and the archive.
+    fn inner(&self, change: Change) -> (Digest, Vec<u8>) {
+        let checked = self.manifest.clone().check().expect("parts that fit each other");
+        let mut manifest = self.manifest_text.clone().unwrap_or_else(|| checked.write());
         if let Change::Manifest(edit) = change {
             manifest = edit(manifest);
         }
-        let manifest_digest = Digest::of(&manifest);
-        let names = self.manifest.clone().check().expect("checked before").members();
-        let names = names.into_iter().map(|member| member.name);
+        let digest = Digest::of(&manifest);
+        let names = checked.members().into_iter().map(|member| member.name);
         let mut members = vec![(manifest::MEMBER.to_owned(), manifest)];
         members.extend(names.zip(self.members.iter().cloned()));
         if let Change::Members(edit) = change {
@@ -470,13 +488,12 @@ impl World {
         if let Change::Archive(edit) = change {
             edit(&mut tar);
         }
-        let (frame, size) = match change {
-            Change::Frame(edit) => (edit(&tar), tar.len() as u64),
-            Change::Sized(edit) => edit(&tar),
-            _ => (frame::compress(&tar), tar.len() as u64),
-        };
-        let content = Content { sha256: Digest::of(&tar), size };
-        Payload { manifest: manifest_digest, content, frame }
+        (digest, tar)
+    }
+
+    fn payload(&self, change: Change) -> Payload {
+        let (manifest, tar) = self.inner(change);
+        Payload::new(manifest, &tar, change)
     }
 
     fn seal(
@@ -521,6 +538,17 @@ struct Payload {
     manifest: Digest,
     content: Content,
     frame: Vec<u8>,
+}
+
+impl Payload {
+    fn new(manifest: Digest, tar: &[u8], change: Change) -> Self {
+        let (frame, size) = match change {
+            Change::Frame(edit) => (edit(tar), tar.len() as u64),
+            Change::Sized(edit) => edit(tar),
+            _ => (frame::compress(tar), tar.len() as u64),
+        };
+        Self { manifest, content: Content { sha256: Digest::of(tar), size }, frame }
+    }
 }
 
 /// Signs a statement under a payload type, which need not be ours.
