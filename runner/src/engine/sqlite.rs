@@ -382,11 +382,12 @@ impl Engine for Sqlite {
     }
 
     async fn statement(&mut self, work: &Work<'_>, index: usize, row: Option<&Row>) -> Result<(), StepError> {
-        let Some((range, _)) = work.statement(index) else {
+        let Some((range, statement)) = work.statement(index) else {
             return Err(StepError::RolledBack(SqlError::new("there is no such statement")));
         };
         let (start, sql) = (range.start, &work.sql()[range]);
-        let limit = work.unit().timeouts.statement_ms;
+        // VACUUM takes as long as it takes.
+        let limit = if statement.kind == Kind::Concurrent { 0 } else { work.unit().timeouts.statement_ms };
         let Some(row) = row else {
             let result = self.step_session()?.run(sql, limit).await;
             return result.map_err(|error| at(error, start + first_word(sql)));
