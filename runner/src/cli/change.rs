@@ -33,7 +33,9 @@ pub(super) fn run(host: &Host, goal: &Goal, around: &Surroundings, process: &mut
         Some(Ok(outcome)) => {
             finished(&outcome.done, process);
             tell(&outcome, process);
-            Ok(Exit::Done)
+            // The release is not in force as long as a part of it is held, and whoever runs this must hear of it.
+            let complete = outcome.action == Action::Revert || outcome.held.is_empty();
+            Ok(if complete { Exit::Done } else { Exit::No })
         }
         Some(Err(error)) => {
             if let RunError::Stopped { done, .. } = &error {
@@ -55,7 +57,7 @@ fn finished(done: &[Finished], process: &mut Process<'_>) {
     }
 }
 
-/// Tells how a change ended. Migrations that stay reverted are warned about and no failure: somebody wanted it so.
+/// Tells how a change ended.
 fn tell(outcome: &Outcome, process: &mut Process<'_>) {
     let Outcome { action, binding, done, reached, held: kept, left, ahead } = outcome;
     let (count, applies) = (done.len(), *action == Action::Apply);
