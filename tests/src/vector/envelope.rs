@@ -4,6 +4,7 @@ use sealift_spec::Digest;
 use sealift_spec::envelope::{PAYLOAD_TYPE, pae};
 use sealift_spec::key::PublicKey;
 use sealift_spec::name::Name;
+use sealift_spec::policy::Requirement;
 use sealift_spec::statement::{Content, PredicateKind};
 
 use super::{Form, Origin, Vector, base, bundle};
@@ -563,6 +564,35 @@ fn credentials() -> Vec<Vector> {
                 let root = world.roots.last_mut().expect("a root");
                 (root.keys, root.signers) = (vec!["bob", "erin"], vec!["bob", "erin"]);
             }),
+        ),
+        sealed(
+            "credentials-one-of-two",
+            "D3",
+            "The environment asks two people to sign credentials; alice did.",
+            THRESHOLD,
+            Change::World(|world| {
+                let policy = world.policy();
+                policy.roles.get_mut("credentials").expect("a role").insert(word("bob@example.com"));
+                let environment = policy.environments.get_mut("production").expect("an environment");
+                let (role, statement) = (word("credentials"), PredicateKind::Credentials);
+                environment.require.push(Requirement { people: 2, role, statement });
+            }),
+        ),
+        sealed(
+            "credentials-environment-unknown",
+            "F6",
+            "The policy does not know the environment of credentials and host.",
+            ("VerifyError::UnknownEnvironment", ""),
+            Change::World(|world| {
+                world.policy().environments.remove("production");
+            }),
+        ),
+        sealed(
+            "credentials-serial-2-53",
+            "J4",
+            "The serial is 2^53, which readers in floating point take for its neighbour.",
+            (STATEMENT, "JsonError::Number"),
+            Change::Credentials(|statement| statement.predicate.serial = 1 << 53),
         ),
         sealed(
             "credentials-nobody-may-sign",

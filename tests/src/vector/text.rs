@@ -260,6 +260,26 @@ fn manifests() -> Vec<Vector> {
         of_manifest("manifest-target-below", "J7", "One target lies below another.", SHAPE, |text| {
             replaced(text, r#""target":["0002"]"#, r#""target":["0001","0002"]"#)
         }),
+        of_manifest("manifest-lock-long", "J7", "The words for a lock are longer than a lock's.", SHAPE, |text| {
+            let size = base().manifest.units[0].up.size;
+            let lock = format!(r#""kind":"ddl","lock":"{}""#, "x".repeat(65));
+            replaced(text, &format!(r#""end":{size},"kind":"ddl""#), &format!(r#""end":{size},{lock}"#))
+        }),
+        of_manifest("manifest-probe-nameless", "J7", "A probe names nothing.", SHAPE, |text| {
+            let size = base().manifest.units[0].up.size;
+            let probe = r#""kind":"ddl","probe":{"expect":"present","name":[],"object":"table"}"#;
+            replaced(text, &format!(r#""end":{size},"kind":"ddl""#), &format!(r#""end":{size},{probe}"#))
+        }),
+        of_manifest(
+            "manifest-group-of-statements",
+            "J7",
+            "A group stands in a script that runs by statements.",
+            SHAPE,
+            |text| {
+                let text = replaced(text, r#""mode":"transaction""#, r#""mode":"statements""#);
+                replaced(text, r#""kind":"ddl""#, r#""kind":"group""#)
+            },
+        ),
         of_manifest("manifest-sequence-zero", "F9", "The sequence is 0.", SHAPE, |text| {
             replaced(text, r#""sequence":42"#, r#""sequence":0"#)
         }),
