@@ -72,20 +72,35 @@ pub fn mixed(holder: &str) -> PublicKey {
     PublicKey::from_bytes(point.compress().to_bytes())
 }
 
+/// A signature whose `R` is the neutral element, as whoever holds the key can make it.
+pub fn sign_with_neutral(holder: &str, message: &[u8]) -> [u8; 64] {
+    let public = super::public(holder);
+    let challenge = challenge(neutral().as_bytes(), &public, message);
+    join(neutral().as_bytes(), challenge * secret(holder))
+}
+
+fn challenge(commitment: &[u8; 32], public: &PublicKey, message: &[u8]) -> Scalar {
+    let hash = Sha512::new().chain_update(commitment).chain_update(public.as_bytes()).chain_update(message);
+    Scalar::from_bytes_mod_order_wide(&hash.finalize().into())
+}
+
+fn join(commitment: &[u8; 32], response: Scalar) -> [u8; 64] {
+    let mut signature = [0; 64];
+    signature[..32].copy_from_slice(commitment);
+    signature[32..].copy_from_slice(response.as_bytes());
+    signature
+}
+
 /// A signature that even a strict verifier finds good under [`mixed`].
 pub fn sign_mixed(holder: &str, message: &[u8]) -> [u8; 64] {
-    let (secret, public) = (secret(holder), mixed(holder));
+    let public = mixed(holder);
     for nonce in 1u64.. {
         let r = Scalar::from(nonce);
         let commitment = EdwardsPoint::mul_base(&r).compress().to_bytes();
-        let hash = Sha512::new().chain_update(commitment).chain_update(public.as_bytes()).chain_update(message);
-        let challenge = Scalar::from_bytes_mod_order_wide(&hash.finalize().into());
+        let challenge = challenge(&commitment, &public, message);
         // An even challenge takes the point of order two away.
         if challenge.as_bytes()[0] & 1 == 0 {
-            let mut signature = [0; 64];
-            signature[..32].copy_from_slice(&commitment);
-            signature[32..].copy_from_slice((r + challenge * secret).as_bytes());
-            return signature;
+            return join(&commitment, r + challenge * secret(holder));
         }
     }
     unreachable!("half of all nonces will do")

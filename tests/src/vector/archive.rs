@@ -263,6 +263,13 @@ fn members() -> Vec<Vector> {
             }),
         ),
         bundle(
+            "inner-member-renamed",
+            "J7",
+            "A script stands in its place under another name of the profile.",
+            ("OpenError::Member", ""),
+            Change::Members(|members| members[1].0 = "000009.up.sql".to_owned()),
+        ),
+        bundle(
             "inner-members-reordered",
             "J7",
             "Two scripts stand in each other's place.",

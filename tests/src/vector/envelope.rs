@@ -97,6 +97,16 @@ fn signatures() -> Vec<Vector> {
                 envelope.set_signature(0, &sign_raw("carol", digest.as_bytes()));
             }),
         ),
+        bundle(
+            "signature-small-order-r",
+            "E2",
+            "Carol chose the neutral element for `R` of her signature.",
+            UNKNOWN,
+            Change::Envelope(|envelope| {
+                let message = pae(PAYLOAD_TYPE, &envelope.statement());
+                envelope.set_signature(0, &curve::sign_with_neutral("carol", &message));
+            }),
+        ),
         weak(
             "key-small-order-signs",
             "E2",
