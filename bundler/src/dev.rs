@@ -123,11 +123,13 @@ fn trust(signer: &Signer, now: Timestamp) -> Result<(Vec<u8>, RootFile), DevErro
     let role = name("release");
     let requirement = Requirement { people: 1, role: role.clone(), statement: PredicateKind::Release };
     let policy = Policy {
-        environments: [(environment(), Environment { protected: false, require: vec![requirement] })].into(),
+        environments: [(environment(), Environment { require: vec![requirement], ..Default::default() })].into(),
         people: [(person.clone(), Member { keys: vec![signer.public_key()], kind: Holder::Human })].into(),
         predicates: [(PredicateKind::Release, [role.clone()].into())].into(),
         revoked: Default::default(),
         roles: [(role, [person].into())].into(),
+        validity: Default::default(),
+        warning_days: 0,
     };
     let bytes = policy.write();
     let root = Root {

@@ -20,7 +20,8 @@ pub mod problem;
 pub mod source;
 
 /// Every kind of statement there is.
-pub const STATEMENTS: [PredicateKind; 3] = [PredicateKind::Release, PredicateKind::Review, PredicateKind::Credentials];
+pub const STATEMENTS: [PredicateKind; 4] =
+    [PredicateKind::Release, PredicateKind::Review, PredicateKind::Credentials, PredicateKind::Permit];
 
 /// What a root says beside its policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,8 +161,10 @@ mod tests {
         let member = Member { keys: signers.iter().map(|s| s.public_key()).collect(), kind: Holder::Human };
         let require = vec![Requirement { people: 1, role: role.clone(), statement: PredicateKind::Release }];
         let roles = [(role, [me.clone()].into())].into();
-        let environments = [("dev".parse().unwrap(), Environment { protected: false, require })].into();
+        let environments = [("dev".parse().unwrap(), Environment { require, ..Environment::default() })].into();
         Policy {
+            validity: BTreeMap::new(),
+            warning_days: 30,
             people: [(me, member)].into(),
             predicates: predicates(&roles, &environments),
             roles,

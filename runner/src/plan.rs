@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
 use sealift_spec::Digest;
-use sealift_spec::audit::Action;
+use sealift_spec::action::Action;
 use sealift_spec::history::{AppliedUnit, History, Running, Subject, Under};
 use sealift_spec::manifest::{Direction, Kind, Manifest, Unit};
 use sealift_spec::name::{Name, UnitId};
@@ -178,8 +178,12 @@ pub fn plan<'b>(
     goal: &Goal,
 ) -> Result<Plan<'b>, PlanError> {
     let release = bundle.release();
-    let under =
-        Under { release: release.digest(), root: release.root_version(), sequence: release.statement().sequence };
+    let under = Under {
+        permit: None,
+        release: release.digest(),
+        root: release.root_version(),
+        sequence: release.statement().sequence,
+    };
     agree(bundle.manifest(), release.environment(), history, goal)?;
     let survey = Survey::of(bundle.manifest(), history, &under);
     let choice = match goal {

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use sealift_spec::Timestamp;
-use sealift_spec::audit::Action;
+use sealift_spec::action::Action;
 use sealift_spec::history::{AppliedUnit, Binding, History, Running};
 use sealift_spec::manifest::{self, Direction, Unit};
 use sealift_spec::name::UnitId;
@@ -219,7 +219,8 @@ pub async fn change(
     audit: Option<&mut AuditLog>,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, RunError> {
-    dispatch!(target, Access::Create, |engine| station::change(engine, bundle, trust, goal, caller, audit, observer).await)
+    dispatch!(target, Access::Create, |engine| station::change(engine, bundle, trust, goal, caller, audit, observer)
+        .await)
 }
 
 /// Says how a database stands towards a bundle. Takes no lock, writes nothing.

@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::action::Action;
 use crate::history::Under;
 use crate::json::{self, JsonError};
 use crate::name::{Label, Name, UnitId};
@@ -18,25 +19,6 @@ pub const RECORD: usize = 16 * 1024 * 1024;
 /// The digest that the first record names as the one before it.
 pub fn genesis() -> Digest {
     Digest::of(b"urn:sealift:audit:v1")
-}
-
-/// What a run set out to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Action {
-    /// Apply pending units.
-    Apply,
-    /// Revert applied units.
-    Revert,
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Apply => "apply",
-            Self::Revert => "revert",
-        })
-    }
 }
 
 /// How a run ended.

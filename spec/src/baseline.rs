@@ -13,7 +13,7 @@ const POSTGRESQL: &[(&str, &str)] = &[
     ("TimeZone", "UTC"),
     ("check_function_bodies", "on"),
     ("client_encoding", "UTF8"),
-    ("search_path", "\"$user\", public"),
+    ("search_path", "public"),
     ("standard_conforming_strings", "on"),
     ("transform_null_equals", "off"),
     ("xmloption", "content"),

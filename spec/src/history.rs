@@ -27,6 +27,9 @@ pub fn genesis() -> Digest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Under {
+    /// The permit (SHA-256 of its statement) that allowed it, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permit: Option<Digest>,
     /// The release digest.
     pub release: Digest,
     /// The version of the root that accepted it.
@@ -61,6 +64,17 @@ pub enum Happening {
         environment: Name,
         /// The project.
         project: Name,
+    },
+    /// A clone or restored copy got an id, project and environment of its own.
+    Rebound {
+        /// Its new id.
+        database: Label,
+        /// Its environment from now on.
+        environment: Name,
+        /// The id of the database it is a copy of.
+        from: Label,
+        /// Under which release.
+        under: Under,
     },
     /// A unit was applied, in the transaction that wrote this event or after its last statement.
     Applied {
@@ -331,6 +345,16 @@ impl History {
                     project: project.clone(),
                 });
             }
+            Happening::Rebound { database, environment, from, under } => {
+                let Some(binding) = self.binding.as_mut().filter(|binding| binding.database == *from) else {
+                    return Err(impossible);
+                };
+                if self.running.is_some() || from == database {
+                    return Err(impossible);
+                }
+                (binding.database, binding.environment) = (database.clone(), environment.clone());
+                self.saw(under);
+            }
             Happening::Applied { unit, under } => {
                 if self.is_applied(&unit.id) || !self.ends(unit, Direction::Up) {
                     return Err(impossible);
@@ -467,7 +491,7 @@ mod tests {
     }
 
     fn under(sequence: u64) -> Under {
-        Under { release: Digest::of(b"release"), root: 1, sequence }
+        Under { permit: None, release: Digest::of(b"release"), root: 1, sequence }
     }
 
     fn grow(history: &mut History, event: Happening) -> Result<(), HistoryError> {

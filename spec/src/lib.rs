@@ -5,6 +5,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod action;
 pub mod archive;
 pub mod audit;
 pub mod baseline;
@@ -19,6 +20,7 @@ pub mod key;
 pub mod limit;
 pub mod manifest;
 pub mod name;
+pub mod plan;
 pub mod policy;
 pub mod root;
 pub mod secret;

@@ -13,7 +13,7 @@ use crate::json::{self, JsonError};
 use crate::key::{KeyId, PublicKey};
 use crate::name::{Name, Person};
 use crate::statement::PredicateKind;
-use crate::{Digest, limit};
+use crate::{Digest, Timestamp, limit};
 
 /// The `schema` of this version.
 pub const SCHEMA: &str = "urn:sealift:policy:v1";
@@ -51,13 +51,31 @@ pub struct Requirement {
 }
 
 /// What an environment requires.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Environment {
+    /// Releases that became valid longer ago than this are refused, in days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age_days: Option<u32>,
+    /// Releases of a lower sequence are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_sequence: Option<u64>,
     /// Whether every run needs a permit.
     pub protected: bool,
     /// What must all hold, with nobody counted twice.
     pub require: Vec<Requirement>,
+}
+
+/// When a key may be used. Judged at the time of judging, never at a claimed time of signing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Validity {
+    /// Not from this time on. (`trust.toml` spells it its own way.)
+    #[serde(default, alias = "not-after", skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Timestamp>,
+    /// Not before this time.
+    #[serde(default, alias = "not-before", skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
 }
 
 /// What was once trusted and no longer is.
@@ -86,7 +104,7 @@ impl Revoked {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Wire {
     environments: BTreeMap<Name, Environment>,
     people: BTreeMap<Person, Member>,
@@ -95,6 +113,21 @@ struct Wire {
     revoked: Revoked,
     roles: BTreeMap<Name, BTreeSet<Person>>,
     schema: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    validity: BTreeMap<KeyId, Validity>,
+    #[serde(default = "default_warning", skip_serializing_if = "is_default_warning")]
+    warning_days: u32,
+}
+
+/// How long before the root expires programs begin to warn, where the policy does not say.
+pub const WARNING_DAYS: u32 = 30;
+
+fn default_warning() -> u32 {
+    WARNING_DAYS
+}
+
+fn is_default_warning(days: &u32) -> bool {
+    *days == WARNING_DAYS
 }
 
 /// A well-formed policy.
@@ -110,7 +143,14 @@ pub struct Policy {
     pub revoked: Revoked,
     /// Who holds which role. The root role is the root's business and does not appear.
     pub roles: BTreeMap<Name, BTreeSet<Person>>,
+    /// When keys may be used; a key that is not listed, always.
+    pub validity: BTreeMap<KeyId, Validity>,
+    /// How long before the root expires programs begin to warn, in days.
+    pub warning_days: u32,
 }
+
+/// The role whose keys sign checkpoints of audit logs. It signs no statement.
+pub const RECORD_ROLE: &str = "record";
 
 /// Why a policy is refused.
 #[derive(Debug)]
@@ -137,6 +177,11 @@ pub enum PolicyError {
         /// The role.
         role: Name,
     },
+    /// A key whose validity is stated is nobody's, or its validity ends before it begins.
+    Validity {
+        /// The key.
+        key_id: KeyId,
+    },
     /// A requirement asks for nobody, or for more people than hold the role.
     Unmeetable {
         /// The environment.
@@ -156,6 +201,9 @@ impl fmt::Display for PolicyError {
                 write!(f, "role `{role}` names `{person}`, who is not among the people")
             }
             Self::UnknownRole { role } => write!(f, "role `{role}` does not exist or may not sign what is asked of it"),
+            Self::Validity { key_id } => {
+                write!(f, "the validity of key `{key_id}` is nobody's, or ends before it begins")
+            }
             Self::Unmeetable { environment, role } => {
                 write!(f, "environment `{environment}` asks role `{role}` for nobody, or for more people than hold it")
             }
@@ -178,20 +226,21 @@ impl Policy {
     /// # Errors
     /// [`PolicyError`].
     pub fn read(bytes: &[u8]) -> Result<Self, PolicyError> {
-        let Wire { environments, people, predicates, revoked, roles, schema } =
+        let Wire { environments, people, predicates, revoked, roles, schema, validity, warning_days } =
             json::read(bytes, limit::POLICY).map_err(PolicyError::Json)?;
         if schema != SCHEMA {
             return Err(PolicyError::Schema);
         }
-        let policy = Self { environments, people, predicates, revoked, roles };
+        let policy = Self { environments, people, predicates, revoked, roles, validity, warning_days };
         policy.check()?;
         Ok(policy)
     }
 
     /// Writes the policy in canonical form.
     pub fn write(&self) -> Vec<u8> {
-        let Self { environments, people, predicates, revoked, roles } = self.clone();
-        json::write(&Wire { environments, people, predicates, revoked, roles, schema: SCHEMA.to_owned() })
+        let Self { environments, people, predicates, revoked, roles, validity, warning_days } = self.clone();
+        let schema = SCHEMA.to_owned();
+        json::write(&Wire { environments, people, predicates, revoked, roles, schema, validity, warning_days })
     }
 
     /// Checks the parts against each other (`trust.md` 3.4). Reserved environments pass:
@@ -209,6 +258,12 @@ impl Policy {
         for (role, holders) in &self.roles {
             if let Some(person) = holders.iter().find(|person| !self.people.contains_key(*person)) {
                 return Err(PolicyError::UnknownPerson { role: role.clone(), person: person.clone() });
+            }
+        }
+        for (key_id, Validity { not_after, not_before }) in &self.validity {
+            let known = keys.iter().any(|key| key.id() == *key_id);
+            if !known || matches!((not_before, not_after), (Some(from), Some(to)) if to <= from) {
+                return Err(PolicyError::Validity { key_id: *key_id });
             }
         }
         let unknown = |role: &Name| PolicyError::UnknownRole { role: role.clone() };
@@ -234,21 +289,39 @@ impl Policy {
         (!self.revoked.keys.contains(&key.id())).then_some(holder.0)
     }
 
-    /// The keys that may sign a statement of a kind, with whose they are. Revoked keys are left out.
-    pub fn signers(&self, statement: PredicateKind) -> BTreeMap<&PublicKey, &Person> {
-        let holders: BTreeSet<&Person> = self
-            .predicates
-            .get(&statement)
-            .into_iter()
-            .flatten()
-            .filter_map(|role| self.roles.get(role))
-            .flatten()
-            .collect();
+    /// The keys that may sign a statement of a kind at a time, with whose they are. Revoked keys are left out.
+    pub fn signers(&self, statement: PredicateKind, now: Timestamp) -> BTreeMap<&PublicKey, &Person> {
+        self.keys_of(&self.may_sign(statement), now)
+    }
+
+    /// The people whose roles let them sign a statement of a kind, whatever their keys.
+    pub fn may_sign(&self, statement: PredicateKind) -> BTreeSet<&Person> {
+        let roles = self.predicates.get(&statement).into_iter().flatten();
+        roles.filter_map(|role| self.roles.get(role)).flatten().collect()
+    }
+
+    /// The keys that may sign checkpoints at a time, with whose they are. Revoked keys are left out.
+    pub fn recorders(&self, now: Timestamp) -> BTreeMap<&PublicKey, &Person> {
+        self.keys_of(&self.roles.get(RECORD_ROLE).into_iter().flatten().collect(), now)
+    }
+
+    fn keys_of(&self, holders: &BTreeSet<&Person>, now: Timestamp) -> BTreeMap<&PublicKey, &Person> {
+        let usable = |key: &PublicKey| {
+            let id = key.id();
+            let Validity { not_after, not_before } = self.validity.get(&id).copied().unwrap_or_default();
+            let in_time = not_before.is_none_or(|time| now >= time) && not_after.is_none_or(|time| now < time);
+            in_time && !self.revoked.keys.contains(&id)
+        };
         let members = self.people.iter().filter(|(person, _)| holders.contains(person));
         members
             .flat_map(|(person, member)| member.keys.iter().map(move |key| (key, person)))
-            .filter(|(key, _)| !self.revoked.keys.contains(&key.id()))
+            .filter(|(key, _)| usable(key))
             .collect()
+    }
+
+    /// Whether a person is a human being, as far as the policy says.
+    pub fn is_human(&self, person: &Person) -> bool {
+        self.people.get(person).is_some_and(|member| member.kind == Holder::Human)
     }
 
     /// Whether somebody holds a role.

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::action::Action;
 use crate::json::{self, JsonError};
 use crate::name::{Label, Name, UnitId};
 use crate::{Digest, Timestamp, limit};
@@ -27,7 +28,12 @@ pub enum PredicateKind {
     Review,
     /// Credentials: these secrets belong to these endpoints.
     Credentials,
+    /// A permit: this release may do this to that database, once, today.
+    Permit,
 }
+
+const KINDS: [PredicateKind; 4] =
+    [PredicateKind::Release, PredicateKind::Review, PredicateKind::Credentials, PredicateKind::Permit];
 
 impl PredicateKind {
     /// The URI that names the predicate in statements.
@@ -36,6 +42,7 @@ impl PredicateKind {
             Self::Release => "urn:sealift:release:v1",
             Self::Review => "urn:sealift:review:v1",
             Self::Credentials => "urn:sealift:credentials:v1",
+            Self::Permit => "urn:sealift:permit:v1",
         }
     }
 }
@@ -46,6 +53,7 @@ impl fmt::Display for PredicateKind {
             Self::Release => "release",
             Self::Review => "review",
             Self::Credentials => "credentials",
+            Self::Permit => "permit",
         })
     }
 }
@@ -139,9 +147,7 @@ pub fn kind(bytes: &[u8]) -> Option<PredicateKind> {
         predicate_type: String,
     }
     let claim: Claim = serde_json::from_slice(bytes).ok()?;
-    [PredicateKind::Release, PredicateKind::Review, PredicateKind::Credentials]
-        .into_iter()
-        .find(|kind| kind.uri() == claim.predicate_type)
+    KINDS.into_iter().find(|kind| kind.uri() == claim.predicate_type)
 }
 
 impl<P: Predicate> Statement<P> {
@@ -277,6 +283,41 @@ impl Predicate for Review {
 pub const UNIT_SUBJECT: &str = "unit";
 /// The subject name of a review of several units; the digest is that of the list.
 pub const UNITS_SUBJECT: &str = "units";
+
+/// `urn:sealift:permit:v1`: one run on one database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Permit {
+    /// What may be done.
+    pub action: Action,
+    /// The id of the database, or [`FIRST_USE`].
+    pub database: Label,
+    /// The environment.
+    pub environment: Name,
+    /// The newest history event that the plan was made from.
+    pub head: Digest,
+    /// Eight random bytes in hexadecimal digits, so that no two permits are the same.
+    pub nonce: Label,
+    /// Not valid from this time on; at most a day after `notBefore`.
+    pub not_after: Timestamp,
+    /// Not valid before this time.
+    pub not_before: Timestamp,
+    /// The plan digest.
+    pub plan: Digest,
+    /// The project.
+    pub project: Name,
+    /// The newest root that the signer has seen; a host with an older one is out of date.
+    pub root: u64,
+}
+
+impl Predicate for Permit {
+    const KIND: PredicateKind = PredicateKind::Permit;
+}
+
+/// Where a permit names the database, for one that has no id yet.
+pub const FIRST_USE: &str = "first-use";
+/// The subject name of a permit; the digest is the release digest.
+pub const RELEASE_SUBJECT: &str = "release";
 
 /// `urn:sealift:credentials:v1`: which endpoints sealed credentials open, and for whom they were sealed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -31,6 +31,7 @@ pub const RULES: &str = r#"
 root = { people = ["alice@example.com", "bob@example.com"], threshold = 2 }
 review = { people = ["alice@example.com", "bob@example.com", "dave@example.com"] }
 release = { people = ["carol@example.com"] }
+operate = { people = ["erin@example.com"] }
 credentials = { people = ["alice@example.com"] }
 
 [environments.trial]
@@ -45,11 +46,12 @@ protected = true
 require = [
     { statement = "review", role = "review", people = 2 },
     { statement = "release", role = "release", people = 1 },
+    { statement = "permit", role = "operate", people = 1 },
 ]
 "#;
 
 /// The people of a story. Mallory is nobody in the policy.
-pub const PEOPLE: [&str; 5] = ["alice", "bob", "carol", "dave", "mallory"];
+pub const PEOPLE: [&str; 6] = ["alice", "bob", "carol", "dave", "erin", "mallory"];
 
 /// A world in a temporary folder.
 pub struct Story {

@@ -212,7 +212,7 @@ impl VerifiedRelease {
         let digests = manifest.units().iter().map(Unit::digest).collect();
         let positions = manifest.units().iter().enumerate().map(|(at, unit)| (unit.id.clone(), at)).collect();
         // 17. Reviews by people who may review; others do not count.
-        let signers = trust.policy().signers(PredicateKind::Review);
+        let signers = trust.signers(PredicateKind::Review);
         let project = manifest.project();
         let reviews = self
             .evidence()
@@ -321,8 +321,8 @@ impl VerifiedBundle {
         }
         let environment = self.release.environment();
         let require = policy.environments.get(environment).map_or(&[][..], |rules| &rules.require);
-        // Credentials are judged when they are opened, by the same rules.
-        let require = require.iter().filter(|r| r.statement != PredicateKind::Credentials);
+        // Credentials and permits are judged when they are used, by the same rules.
+        let require = require.iter().filter(|r| matches!(r.statement, PredicateKind::Release | PredicateKind::Review));
         // Who wrote it does not review it.
         let mut reviewers = self.reviewers(id);
         reviewers.remove(&unit.author);

@@ -33,7 +33,7 @@ pub fn verify(file: SealedFile, trust: &Trust, expected: &Expected) -> Result<Ve
     let policy = trust.policy();
     let kind = ContainerKind::Credentials;
     let VerifiedContainer { file, container, statement, signers } =
-        verify_container::<statement::Credentials>(file, kind, policy, |credentials| credentials.payload)?;
+        verify_container::<statement::Credentials>(file, kind, trust, |credentials| credentials.payload)?;
     let Statement { subjects, predicate } = statement;
     match subjects.as_slice() {
         [payload] if payload.name.as_str() == SEALED_MEMBER && payload.sha256 == predicate.payload.sha256 => {}

@@ -11,8 +11,8 @@ use sealift_spec::envelope::Envelope;
 use sealift_spec::key::KeyId;
 use sealift_spec::manifest;
 use sealift_spec::name::{Name, Person};
-use sealift_spec::policy::Policy;
 use sealift_spec::statement::{self, PAYLOAD_MEMBER, PredicateKind, Statement, StatementError};
+use sealift_spec::time::DAY;
 use sealift_spec::{Digest, Timestamp};
 
 use crate::file::SealedFile;
@@ -83,6 +83,20 @@ pub enum VerifyError {
         /// Since when.
         not_after: Timestamp,
     },
+    /// Step 9: it became valid longer ago than the environment allows.
+    TooOld {
+        /// Since when it is valid.
+        not_before: Timestamp,
+        /// How old it may be.
+        days: u32,
+    },
+    /// Step 9: its sequence is below the environment's floor.
+    Sequence {
+        /// The lowest sequence that is accepted.
+        floor: u64,
+        /// The sequence of the release.
+        found: u64,
+    },
     /// Step 9: the times contradict each other.
     Times,
     /// Step 10: it asks for a newer root than the host has.
@@ -131,6 +145,15 @@ impl fmt::Display for VerifyError {
             }
             Self::NotYet { not_before } => write!(f, "it is not valid before {not_before}"),
             Self::Expired { not_after } => write!(f, "it expired at {not_after}"),
+            Self::TooOld { not_before, days } => {
+                write!(
+                    f,
+                    "it has been valid since {not_before}, and the environment takes nothing older than {days} days"
+                )
+            }
+            Self::Sequence { floor, found } => {
+                write!(f, "its sequence is {found}, and the environment takes nothing below {floor}")
+            }
             Self::Times => f.write_str("it expires before it becomes valid"),
             Self::MinRoot { needed, found } => write!(f, "it asks for root version {needed}, this host has {found}"),
             Self::Revoked { digest } => write!(f, "`{digest}` is revoked"),
@@ -167,7 +190,7 @@ impl VerifyError {
                 "pack it with `--environment` for this environment, or take the bundle that was made for it"
             }
             Self::UnknownEnvironment { .. } => "list the environments with `sealift-keys trust show`",
-            Self::Expired { .. } => "pack and sign it again",
+            Self::Expired { .. } | Self::TooOld { .. } | Self::Sequence { .. } => "pack and sign it again",
             Self::MinRoot { .. } => "bring the newer root files to this host",
             _ => return None,
         })
@@ -204,7 +227,7 @@ pub(crate) struct VerifiedContainer<P> {
 pub(crate) fn verify_container<P: statement::Predicate>(
     file: SealedFile,
     kind: ContainerKind,
-    policy: &Policy,
+    trust: &Trust,
     payload: impl Fn(&P) -> statement::Content,
 ) -> Result<VerifiedContainer<P>, VerifyError> {
     // 1. The container.
@@ -213,7 +236,7 @@ pub(crate) fn verify_container<P: statement::Predicate>(
     if container.main.signatures().is_empty() {
         return Err(VerifyError::Unsigned);
     }
-    let signers = signature::verify_envelope(&container.main, &policy.signers(P::KIND));
+    let signers = signature::verify_envelope(&container.main, &trust.signers(P::KIND));
     if let Some(key_id) = signers.unexplained.first() {
         return Err(VerifyError::UnknownSigner { key_id: *key_id, statement: P::KIND });
     }
@@ -235,7 +258,7 @@ pub(crate) fn verify_container<P: statement::Predicate>(
 pub fn verify(file: SealedFile, trust: &Trust, expected: &Expected) -> Result<VerifiedRelease, VerifyError> {
     let policy = trust.policy();
     let VerifiedContainer { file, container, statement, signers } =
-        verify_container::<statement::Release>(file, ContainerKind::Bundle, policy, |release| release.payload)?;
+        verify_container::<statement::Release>(file, ContainerKind::Bundle, trust, |release| release.payload)?;
     let Statement { subjects, predicate: release } = statement;
     // 5. Exactly two subjects: the payload, whose digest both places must state, and the manifest in it.
     let manifest_digest = match subjects.as_slice() {
@@ -272,6 +295,14 @@ pub fn verify(file: SealedFile, trust: &Trust, expected: &Expected) -> Result<Ve
     }
     if *now >= release.not_after {
         return Err(VerifyError::Expired { not_after: release.not_after });
+    }
+    if let Some(days) = rules.max_age_days
+        && *now >= release.not_before.plus(u64::from(days) * DAY)
+    {
+        return Err(VerifyError::TooOld { not_before: release.not_before, days });
+    }
+    if let Some(floor) = rules.min_sequence.filter(|floor| release.sequence < *floor) {
+        return Err(VerifyError::Sequence { floor, found: release.sequence });
     }
     // 10. Under which root, and not revoked.
     if release.min_root > trust.root_version() {

@@ -52,7 +52,10 @@ pub fn satisfy<'a>(
     let mut filled: BTreeMap<&Person, usize> = BTreeMap::new();
     for requirement in requirements {
         let signed = signatures.get(&requirement.statement).unwrap_or(&nobody);
-        let fitting: Vec<&Person> = signed.iter().copied().filter(|p| policy.holds(p, &requirement.role)).collect();
+        // Reading and judging is for human beings, whatever roles a service holds.
+        let counts = |person: &&Person| requirement.statement != PredicateKind::Review || policy.is_human(person);
+        let fitting = signed.iter().copied().filter(|person| policy.holds(person, &requirement.role)).filter(counts);
+        let fitting: Vec<&Person> = fitting.collect();
         for present in 0..requirement.people {
             slots.push(fitting.clone());
             if !augment(slots.len() - 1, &slots, &mut filled, &mut BTreeSet::new()) {
@@ -102,14 +105,17 @@ impl Satisfied {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sealift_spec::policy::{Holder, Member};
 
     fn policy(roles: &[(&str, &[&str])]) -> Policy {
         let people = |holders: &[&str]| holders.iter().map(|p| p.parse().unwrap()).collect();
         Policy {
             environments: BTreeMap::new(),
-            people: BTreeMap::new(),
+            people: ["a", "b", "c"].map(|p| (p.parse().unwrap(), Member { keys: vec![], kind: Holder::Human })).into(),
             predicates: BTreeMap::new(),
             revoked: Default::default(),
+            validity: BTreeMap::new(),
+            warning_days: 30,
             roles: roles.iter().map(|(role, holders)| (role.parse().unwrap(), people(holders))).collect(),
         }
     }

@@ -5,12 +5,16 @@
 //! each must be exactly one more. An old policy beside a new root: the root names its policy's digest and size, and only the
 //! last policy is read. Deleting newer roots: the caller's floor. An expired root: refused, and there is no switch.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use sealift_spec::key::PublicKey;
+use sealift_spec::name::Person;
 use sealift_spec::policy::{Policy, PolicyError};
 use sealift_spec::root::{Root, RootError, RootFile, tuf_key_id};
+use sealift_spec::statement::PredicateKind;
+use sealift_spec::time::DAY;
 use sealift_spec::{Digest, Timestamp, limit};
 
 use crate::file::{self, FileError};
@@ -180,6 +184,7 @@ impl TrustFiles {
 pub struct Trust {
     root: Root,
     policy: Policy,
+    now: Timestamp,
 }
 
 impl Trust {
@@ -224,7 +229,7 @@ impl Trust {
         if !each_has_one {
             return Err(TrustError::RootKeys { version });
         }
-        Ok(Self { root, policy })
+        Ok(Self { root, policy, now })
     }
 
     /// The version of the newest root.
@@ -240,6 +245,16 @@ impl Trust {
     /// The newest root.
     pub fn root(&self) -> &Root {
         &self.root
+    }
+
+    /// The keys that may sign a statement of a kind at the time of this judgement, with whose they are.
+    pub fn signers(&self, statement: PredicateKind) -> BTreeMap<&PublicKey, &Person> {
+        self.policy.signers(statement, self.now)
+    }
+
+    /// Whether the newest root expires so soon that somebody should be told.
+    pub fn expires_soon(&self) -> bool {
+        self.now.plus(u64::from(self.policy.warning_days) * DAY) >= self.root.expires
     }
 
     /// The policy in force.

@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &Status, folder: &Path, process: &mut Process<'_>) 
             }
             Some(trust) => {
                 let policy = trust.policy();
-                let signers = policy.signers(PredicateKind::Review);
+                let signers = trust.signers(PredicateKind::Review);
                 let people: Vec<Person> = envelopes
                     .values()
                     .flat_map(|envelope| signature::verify_envelope(envelope, &signers).people.into_keys())

@@ -41,8 +41,8 @@ pub struct Torn {
 
 /// The people who could satisfy one requirement.
 pub fn eligible<'p>(policy: &'p Policy, requirement: &Requirement) -> BTreeSet<&'p Person> {
-    let signers: BTreeSet<&Person> = policy.signers(requirement.statement).into_values().collect();
-    signers.into_iter().filter(|person| policy.holds(person, &requirement.role)).collect()
+    let signers = signers(policy, requirement.statement).into_iter();
+    signers.filter(|person| policy.holds(person, &requirement.role)).collect()
 }
 
 /// Works out what it takes to satisfy an environment of the policy.
@@ -100,8 +100,12 @@ pub fn assess(policy: &Policy, environment: &Environment) -> Result<Assessment, 
     })
 }
 
+/// The people who may sign a kind of statement and have a key that is not revoked. When keys are valid is not looked at:
+/// that changes with every day.
 fn signers(policy: &Policy, kind: PredicateKind) -> BTreeSet<&Person> {
-    policy.signers(kind).into_values().collect()
+    let usable =
+        |person: &&Person| policy.people[*person].keys.iter().any(|key| !policy.revoked.keys.contains(&key.id()));
+    policy.may_sign(kind).into_iter().filter(usable).collect()
 }
 
 /// The roles a person holds.

@@ -251,6 +251,11 @@ impl SourceError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
+    /// It is protected, and nobody may sign the permits that its runs need.
+    Unguarded {
+        /// The environment.
+        environment: Name,
+    },
     /// Whatever is released runs there unreviewed.
     Unreviewed {
         /// The environment.
@@ -292,11 +297,16 @@ pub enum Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unguarded { environment } => write!(
+                f,
+                "environment `{environment}` is protected and nobody may sign its permits: nothing can be applied there \
+                 until role `operate` exists, or a requirement {{ statement = \"permit\", .. }}"
+            ),
             Self::Unreviewed { environment } => {
                 write!(f, "environment `{environment}` requires no review: whatever is released runs there")
             }
             Self::ServiceReviews { environment, service } => {
-                write!(f, "`{service}` is a service and may review for environment `{environment}`")
+                write!(f, "`{service}` is a service, and its reviews do not count for environment `{environment}`")
             }
             Self::ServiceHoldsRoot { service } => write!(f, "`{service}` is a service and holds a root key"),
             Self::Torn { environment, torn: Torn { person, spent_on, shortfall } } => {

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use sealift_spec::Timestamp;
-use sealift_spec::key::PublicKey;
+use sealift_spec::key::{KeyId, PublicKey};
 use sealift_spec::name::{Name, Person};
-use sealift_spec::policy::{Environment, Holder, Member, Policy, Requirement, Revoked};
+use sealift_spec::policy::{Environment, Holder, Member, Policy, Requirement, Revoked, Validity, WARNING_DAYS};
 use sealift_spec::statement::PredicateKind;
 use sealift_spec::text::Plain;
 use sealift_spec::time::DAY;
@@ -27,6 +27,8 @@ use crate::trust::{Draft, Terms};
 pub const DEFAULT_DAYS: u64 = 180;
 /// The longest a root may be valid, in days.
 pub const LONGEST_DAYS: u64 = 400;
+/// The role that signs permits where an environment does not say otherwise.
+const OPERATE: &str = "operate";
 /// The largest `trust.toml` that is read, in bytes.
 pub const LIMIT: u64 = 1024 * 1024;
 
@@ -42,6 +44,8 @@ struct Wire {
     predicates: BTreeMap<Spanned<PredicateKind>, BTreeSet<Name>>,
     #[serde(default)]
     revoked: Revoked,
+    #[serde(default)]
+    validity: BTreeMap<KeyId, Validity>,
 }
 
 #[derive(Deserialize)]
@@ -61,10 +65,12 @@ struct WireRole {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct WireEnvironment {
     #[serde(default)]
     protected: bool,
+    max_age_days: Option<u32>,
+    min_sequence: Option<u64>,
     require: Vec<Spanned<Requirement>>,
 }
 
@@ -73,6 +79,7 @@ struct WireEnvironment {
 struct WireRoot {
     #[serde(default = "default_days")]
     expires_in_days: Spanned<u64>,
+    warning_days: Option<u32>,
 }
 
 fn default_days() -> Spanned<u64> {
@@ -81,7 +88,7 @@ fn default_days() -> Spanned<u64> {
 
 impl Default for WireRoot {
     fn default() -> Self {
-        Self { expires_in_days: default_days() }
+        Self { expires_in_days: default_days(), warning_days: None }
     }
 }
 
@@ -139,8 +146,18 @@ impl Compiler<'_> {
         let roles = self.roles(&wire.roles, &people)?;
         let mut environments = BTreeMap::new();
         for (name, environment) in &wire.environments {
-            let require = environment.require.iter().map(|requirement| requirement.get_ref().clone()).collect();
-            environments.insert(name.get_ref().clone(), Environment { protected: environment.protected, require });
+            let mut require: Vec<_> =
+                environment.require.iter().map(|requirement| requirement.get_ref().clone()).collect();
+            // Protected means that runs need a permit; where nothing else is said, one person who operates gives it.
+            let asks = require.iter().any(|requirement| requirement.statement == PredicateKind::Permit);
+            if let Some((role, _)) = roles.get_key_value(OPERATE).filter(|_| environment.protected && !asks) {
+                require.push(Requirement { people: 1, role: role.clone(), statement: PredicateKind::Permit });
+            } else if environment.protected && !asks {
+                self.warnings.push(Warning::Unguarded { environment: name.get_ref().clone() });
+            }
+            let WireEnvironment { protected, max_age_days, min_sequence, .. } = *environment;
+            let environment = Environment { max_age_days, min_sequence, protected, require };
+            environments.insert(name.get_ref().clone(), environment);
         }
         let mut predicates = crate::trust::predicates(&roles, &environments);
         for (statement, may_sign) in &wire.predicates {
@@ -150,7 +167,9 @@ impl Compiler<'_> {
             }
             predicates.insert(*statement.get_ref(), may_sign.clone());
         }
-        let policy = Policy { environments, people, predicates, revoked: wire.revoked, roles };
+        let warning_days = wire.root.warning_days.unwrap_or(WARNING_DAYS);
+        let (revoked, validity) = (wire.revoked, wire.validity);
+        let policy = Policy { environments, people, predicates, revoked, roles, validity, warning_days };
         let mut assessments = BTreeMap::new();
         for (name, environment) in &wire.environments {
             let assessment = self.environment(name, environment, &policy)?;

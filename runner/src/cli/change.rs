@@ -1,6 +1,6 @@
 //! `sealift-runner apply` and `sealift-runner revert`.
 
-use sealift_spec::audit::Action;
+use sealift_spec::action::Action;
 use sealift_verifier::report::{Exit, Failure, Process};
 use serde_json::json;
 

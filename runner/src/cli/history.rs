@@ -34,6 +34,9 @@ impl fmt::Display for Line<'_> {
             Happening::Bound { database, engine, environment, project } => {
                 write!(f, "bound as {engine} database {database} to project {project}, environment {environment}")?
             }
+            Happening::Rebound { database, environment, from, under } => {
+                write!(f, "database {from} became {database}, environment {environment}{}", Release(under))?;
+            }
             Happening::Applied { unit, under } => write!(f, "applied {}{}", unit.id, Release(under))?,
             Happening::Reverted { unit, under } => write!(f, "reverted {}{}", unit.id, Release(under))?,
             Happening::Started { direction, unit, under, .. } => {
@@ -57,7 +60,7 @@ struct Release<'u>(&'u Under);
 
 impl fmt::Display for Release<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Under { release, root, sequence } = self.0;
+        let Under { permit: _, release, root, sequence } = self.0;
         write!(f, " under release {sequence} ({}, root {root})", release.short())
     }
 }

@@ -1,6 +1,6 @@
 //! `sealift-runner plan`, and `--dry-run` of `apply` and `revert`.
 
-use sealift_spec::audit::Action;
+use sealift_spec::action::Action;
 use sealift_spec::manifest::{Kind, Mode};
 use sealift_spec::name::{Person, UnitId};
 use sealift_spec::text::{Plain, Source};

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use sealift_spec::audit::Action;
+use sealift_spec::action::Action;
 use sealift_spec::manifest::Direction;
 use sealift_verifier::report::{Exit, Failure, Process};
 use tokio::signal::unix::{SignalKind, signal};
@@ -144,6 +144,7 @@ fn doing(action: Action) -> &'static str {
     match action {
         Action::Apply => "applying",
         Action::Revert => "reverting",
+        Action::Rebind => "rebinding",
     }
 }
 

@@ -63,7 +63,7 @@ fn line(sequence: u64) -> Manifest {
 }
 
 fn under(sequence: u64) -> Under {
-    Under { release: Digest::of(&sequence.to_be_bytes()), root: 1, sequence }
+    Under { permit: None, release: Digest::of(&sequence.to_be_bytes()), root: 1, sequence }
 }
 
 fn subject(id: &str) -> Subject {

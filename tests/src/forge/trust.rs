@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ed25519_dalek::Signer as _;
-use sealift_spec::policy::{Environment, Holder, Member, Policy, Requirement, Revoked};
+use sealift_spec::policy::{Environment, Holder, Member, Policy, Requirement, Revoked, WARNING_DAYS};
 use sealift_spec::root::{Root, RootFile, tuf_key_id};
 use sealift_spec::statement::{Content, PredicateKind};
 use sealift_spec::{Digest, Timestamp};
@@ -74,8 +74,8 @@ fn policy() -> Policy {
     ];
     let need = |people, role, statement| Requirement { people, role: word(role), statement };
     let environment = |people| Environment {
-        protected: false,
         require: vec![need(people, "review", PredicateKind::Review), need(people, "release", PredicateKind::Release)],
+        ..Environment::default()
     };
     let own = |role: &str| [word(role)].into();
     Policy {
@@ -87,6 +87,8 @@ fn policy() -> Policy {
             (PredicateKind::Review, own("review")),
         ]),
         revoked: Revoked::default(),
+        validity: BTreeMap::new(),
+        warning_days: WARNING_DAYS,
         roles: roles.map(|(role, people)| (word(role), people.iter().map(|person| word(person)).collect())).into(),
     }
 }

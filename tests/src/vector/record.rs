@@ -1,6 +1,7 @@
 //! Histories and audit logs: what a later editor leaves behind.
 
-use sealift_spec::audit::{self, Action, Note, Record};
+use sealift_spec::action::Action;
+use sealift_spec::audit::{self, Note, Record};
 use sealift_spec::history::{Happening, History, Subject, Under};
 use sealift_spec::manifest::{Direction, Engine};
 use sealift_spec::{Digest, Timestamp};
@@ -14,7 +15,7 @@ fn at(seconds: u64) -> Timestamp {
 }
 
 fn under() -> Under {
-    Under { release: base().release_envelope().digest(), root: 1, sequence: 42 }
+    Under { permit: None, release: base().release_envelope().digest(), root: 1, sequence: 42 }
 }
 
 fn subject(index: usize) -> Subject {
