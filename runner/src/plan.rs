@@ -4,8 +4,7 @@
 //! Pure: no database, no clock. A [`Plan`] borrows its bundle; its steps hold SQL of reviewed units only; it remembers the
 //! head of the history it was made from and is stale once that has moved. Making one changes nothing and needs no lock, so
 //! the same code answers `plan`, `--dry-run`, `apply` and `revert`. What is not handled yet is refused here: protected
-//! environments (no permits yet), applied units outside the target (no way back by target yet), an interrupted script
-//! whose unit is not exactly the one in the bundle.
+//! environments (no permits yet), an interrupted script whose unit is not exactly the one in the bundle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -193,20 +192,20 @@ pub fn plan<'b>(
         }
         Goal::Revert(back) => survey.back(back)?,
     };
-    if !choice.units.is_empty() {
+    // Noting that heads were reached raises floors like any other change, so it takes what executing takes.
+    if !choice.units.is_empty() || choice.completes.is_some() {
         executable(&under, history)?;
     }
-    let direction = choice.direction;
     let steps = choice
         .units
         .iter()
-        .map(|unit| {
+        .map(|&(unit, direction)| {
             let reviewed = bundle.judge(&unit.id, trust).map_err(PlanError::Unreviewed)?;
             step(&reviewed, direction, history.running())
         })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Plan {
-        action: if direction == Direction::Up { Action::Apply } else { Action::Revert },
+        action: if matches!(goal, Goal::Apply(_)) { Action::Apply } else { Action::Revert },
         head: history.head(),
         first_use: history.binding().is_none(),
         completes: choice.completes,
@@ -274,7 +273,8 @@ fn step<'b>(reviewed: &Reviewed<'b>, direction: Direction, running: Option<&Runn
         source,
     })?;
     let subject = Subject { digest: reviewed.digest(), id: unit.id.clone(), up: unit.up.sha256 };
-    let running = running.filter(|running| running.unit.id == unit.id && has_begun(running));
+    let same = |running: &&Running| running.unit.id == unit.id && running.direction == direction;
+    let running = running.filter(|running| same(running) && has_begun(running));
     let resume = running.map(|running| resume(&work, &subject, running)).transpose()?;
     Ok(Step { work, subject, resume })
 }
@@ -315,8 +315,7 @@ struct Survey<'b, 'h> {
 }
 
 struct Choice<'b> {
-    direction: Direction,
-    units: Vec<&'b Unit>,
+    units: Vec<(&'b Unit, Direction)>,
     held: Vec<UnitId>,
     left: usize,
     reached: Option<Vec<UnitId>>,
@@ -351,17 +350,20 @@ impl<'b, 'h> Survey<'b, 'h> {
         held
     }
 
-    /// No pending unit may stand before an applied one, unless the release says so; nothing applied may be unwanted.
+    /// No pending unit may stand before an applied one that stays, unless the release says so; what an earlier release
+    /// applied may lie outside the target, what this one or a later one did may not.
     fn order(&self, allowed: &[UnitId]) -> Result<(), PlanError> {
         let units = self.manifest.units();
         // A lower-sequence bundle does nothing at all, so it cannot do it out of order.
         if self.under.sequence < self.history.sequence() {
             return Ok(());
         }
-        if let Some(unit) = units.iter().find(|unit| self.is_applied(unit) && !self.wanted.contains(unit.id.as_str())) {
-            return Err(PlanError::Outside { id: unit.id.clone() });
+        let newer = |applied: &&AppliedUnit| applied.under.sequence >= self.under.sequence;
+        if let Some(applied) = self.outside().find(newer) {
+            return Err(PlanError::Outside { id: applied.unit.id.clone(), sequence: applied.under.sequence });
         }
-        let Some(last) = units.iter().rposition(|unit| self.is_applied(unit)) else { return Ok(()) };
+        let stays = |unit: &Unit| self.is_applied(unit) && self.wanted.contains(unit.id.as_str());
+        let Some(last) = units.iter().rposition(stays) else { return Ok(()) };
         let running = self.history.running().map(|running| &running.unit.id);
         let early = units[..last].iter().find(|unit| {
             self.wanted.contains(unit.id.as_str())
@@ -375,40 +377,84 @@ impl<'b, 'h> Survey<'b, 'h> {
         }
     }
 
+    /// The applied units that the target is without, the last applied first.
+    fn outside(&self) -> impl Iterator<Item = &'h AppliedUnit> {
+        self.history.applied().iter().rev().filter(|applied| !self.wanted.contains(applied.unit.id.as_str()))
+    }
+
+    /// A unit with a script that takes it back.
+    fn reversible(&self, id: &UnitId) -> Result<&'b Unit, PlanError> {
+        let unit = self.manifest.unit(id.as_str());
+        let unit = unit.ok_or_else(|| PlanError::Unknown { id: id.clone(), sequence: self.history.sequence() })?;
+        match unit.down {
+            Some(_) => Ok(unit),
+            None => Err(PlanError::NoDown { id: unit.id.clone(), file: unit.up.file.to_string() }),
+        }
+    }
+
+    /// The way back to an earlier target: what lies outside of it, in the order in which it is reverted. A release of a
+    /// lower sequence takes nothing back.
+    fn withdrawn(&self) -> Result<Vec<&'b Unit>, PlanError> {
+        if self.under.sequence < self.history.sequence() {
+            return Ok(Vec::new());
+        }
+        let mut units =
+            self.outside().map(|applied| self.reversible(&applied.unit.id)).collect::<Result<Vec<_>, _>>()?;
+        if let Some(running) = self.history.running().filter(|running| has_begun(running)) {
+            // Interrupted on its way up, it will be the last applied; on its way down, it is finished first.
+            let id = &running.unit.id;
+            let is_outside = !self.wanted.contains(id.as_str()) && self.manifest.unit(id.as_str()).is_some();
+            if is_outside {
+                units.retain(|unit| unit.id != *id);
+                units.insert(0, self.reversible(id)?);
+            }
+        }
+        Ok(units)
+    }
+
     fn forwards(&self, reach: &Reach) -> Result<Choice<'b>, PlanError> {
-        let running = self.running(Direction::Up)?;
+        let withdrawn = self.withdrawn()?;
+        let is_withdrawn = |running: &Running| withdrawn.iter().any(|unit| unit.id == running.unit.id);
+        let running = match self.history.running() {
+            Some(running) if running.direction == Direction::Down && is_withdrawn(running) => None,
+            _ => self.running(Direction::Up)?,
+        };
         let held = self.held();
         let mut free: Vec<&Unit> = self.pending().filter(|unit| !held.contains(&unit.id)).collect();
-        let all = free.len();
-        if let Some(running) = running {
-            // What was begun is finished first, wherever the goal lies, and whether or not it is held.
-            free.retain(|unit| unit.id != running.id);
-            free.insert(0, running);
+        free.retain(|unit| running.is_none_or(|running| running.id != unit.id));
+        if let Reach::To(id) = reach {
+            self.manifest.unit(id.as_str()).ok_or_else(|| PlanError::NoSuchUnit { id: id.clone() })?;
+            if !self.wanted.contains(id.as_str()) {
+                return Err(PlanError::Beyond { id: id.clone() });
+            }
         }
+        // What was begun is finished first, wherever the goal lies, and whether or not it is held; then back, then on.
+        let mut units: Vec<_> = running.into_iter().map(|unit| (unit, Direction::Up)).collect();
+        units.extend(withdrawn.into_iter().map(|unit| (unit, Direction::Down)));
+        units.extend(free.into_iter().map(|unit| (unit, Direction::Up)));
+        let all = units.len();
         match reach {
             Reach::Target => {}
-            Reach::Steps(steps) => free.truncate(steps.get()),
+            Reach::Steps(steps) => units.truncate(steps.get()),
             Reach::To(id) => {
-                self.manifest.unit(id.as_str()).ok_or_else(|| PlanError::NoSuchUnit { id: id.clone() })?;
-                if !self.wanted.contains(id.as_str()) {
-                    return Err(PlanError::Beyond { id: id.clone() });
-                }
                 let goal = self.manifest.ancestors([id]);
                 let begun = running.map(|running| &running.id);
-                free.retain(|unit| goal.contains(unit.id.as_str()) || begun == Some(&unit.id));
+                units.retain(|(unit, direction)| {
+                    *direction == Direction::Down || goal.contains(unit.id.as_str()) || begun == Some(&unit.id)
+                });
             }
         }
         let held: Vec<UnitId> =
-            held.into_iter().filter(|id| free.iter().all(|unit| unit.id != **id)).cloned().collect();
-        let left = all.saturating_sub(free.len());
+            held.into_iter().filter(|id| units.iter().all(|(unit, _)| unit.id != **id)).cloned().collect();
+        let left = all - units.len();
         let reached = held.is_empty() && left == 0 && self.under.sequence >= self.history.sequence();
-        let noted = free.is_empty()
+        let noted = units.is_empty()
             && self.history.completed().is_some_and(|(under, heads)| {
                 under.release == self.under.release && heads.as_slice() == self.manifest.target()
             });
         let reached = reached.then(|| self.manifest.target().to_vec());
         let completes = reached.clone().filter(|_| !noted);
-        Ok(Choice { direction: Direction::Up, units: free, held, left, reached, completes })
+        Ok(Choice { units, held, left, reached, completes })
     }
 
     fn back(&self, back: &Back) -> Result<Choice<'b>, PlanError> {
@@ -436,19 +482,9 @@ impl<'b, 'h> Survey<'b, 'h> {
                 order.iter().position(|applied| *applied == id).ok_or_else(missing)?.max(usize::from(begun.is_some()))
             }
         };
-        let units = order[..count]
-            .iter()
-            .map(|id| {
-                let unit = self.manifest.unit(id.as_str());
-                let unit =
-                    unit.ok_or_else(|| PlanError::Unknown { id: (*id).clone(), sequence: self.history.sequence() })?;
-                if unit.down.is_none() {
-                    return Err(PlanError::NoDown { id: unit.id.clone(), file: unit.up.file.to_string() });
-                }
-                Ok(unit)
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Choice { direction: Direction::Down, units, held: Vec::new(), left: 0, reached: None, completes: None })
+        let units = order[..count].iter().map(|id| Ok((self.reversible(id)?, Direction::Down)));
+        let units = units.collect::<Result<Vec<_>, _>>()?;
+        Ok(Choice { units, held: Vec::new(), left: 0, reached: None, completes: None })
     }
 
     /// The interrupted unit, if it was going the same way.

@@ -1,6 +1,7 @@
 //! `sealift-runner apply` and `sealift-runner revert`.
 
 use sealift_spec::action::Action;
+use sealift_spec::manifest::Direction;
 use sealift_verifier::report::{Exit, Failure, Process};
 use serde_json::json;
 
@@ -62,7 +63,12 @@ fn tell(outcome: &Outcome, process: &mut Process<'_>) {
     let Outcome { action, binding, done, reached, held: kept, left, ahead } = outcome;
     let (count, applies) = (done.len(), *action == Action::Apply);
     let past = if applies { "applied" } else { "reverted" };
+    let back = done.iter().filter(|finished| finished.direction == Direction::Down).count();
     match binding {
+        Some(binding) if applies && back > 0 => {
+            let (on, words) = (count - back, migrations(count));
+            process.say(format_args!("reverted {back} and applied {on} {words}; database {}", binding.database));
+        }
         Some(binding) if count > 0 => {
             process.say(format_args!("{past} {count} {}; database {}", migrations(count), binding.database));
         }

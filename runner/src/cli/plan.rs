@@ -1,7 +1,7 @@
 //! `sealift-runner plan`, and `--dry-run` of `apply` and `revert`.
 
 use sealift_spec::action::Action;
-use sealift_spec::manifest::{Kind, Mode};
+use sealift_spec::manifest::{Direction, Kind, Mode};
 use sealift_spec::name::{Person, UnitId};
 use sealift_spec::text::{Plain, Source};
 use sealift_verifier::report::{Exit, Failure, Process};
@@ -26,8 +26,14 @@ fn show(accepted: &Accepted<'_>, plan: &Plan<'_>, process: &mut Process<'_>) {
     let release = accepted.bundle().release();
     let verb = plan.action().to_string();
     let count = plan.steps().len();
+    let back = plan.steps().iter().filter(|step| step.work().direction() == Direction::Down).count();
+    let what = match (plan.action(), back) {
+        // An earlier target: first back, then on.
+        (Action::Apply, 1..) => format!("revert {back} and apply {}", count - back),
+        _ => format!("{verb} {count}"),
+    };
     process.say(format_args!(
-        "{verb} {count} {} under release {} `{}` (digest {})",
+        "{what} {} under release {} `{}` (digest {})",
         migrations(count),
         plan.under().sequence,
         release.statement().name,

@@ -58,10 +58,12 @@ pub enum PlanError {
         /// The applied one after it.
         before: UnitId,
     },
-    /// A unit is applied that does not belong to the target of the bundle.
+    /// A unit is applied that does not belong to the target of the bundle, which is not newer than what applied it.
     Outside {
         /// The unit.
         id: UnitId,
+        /// The sequence of the release that applied it.
+        sequence: u64,
     },
     /// The bundle would execute something, but a release with a higher sequence was here before.
     Older {
@@ -174,8 +176,8 @@ impl fmt::Display for PlanError {
             Self::OutOfOrder { id, before } => {
                 write!(f, "migration `{id}` is pending, but `{before}`, which comes after it, is applied")
             }
-            Self::Outside { id } => {
-                write!(f, "migration `{id}` is applied, but the target of the bundle is without it")
+            Self::Outside { id, sequence } => {
+                write!(f, "the target of the bundle is without migration `{id}`, which release {sequence} applied")
             }
             Self::Older { sequence, newest } => {
                 write!(f, "release {sequence} is older than release {newest}, which was here before")
@@ -254,8 +256,8 @@ impl PlanError {
             Self::OutOfOrder { id, .. } => format!(
                 "give `{id}` a version after the applied ones, or pack with `--out-of-order {id}` if it may run late"
             ),
-            Self::Outside { id } => {
-                format!("revert `{id}` with `revert` first, or take a bundle whose target includes it")
+            Self::Outside { sequence, .. } => {
+                format!("the way back to an earlier target is a release with a higher sequence than {sequence}")
             }
             Self::Older { .. } => "take the newest release, or pack again with a higher `--sequence`".to_owned(),
             Self::RootFloor { newest, .. } => {

@@ -82,7 +82,7 @@ fn applied(ids: &[&str]) -> History {
     let mut history = History::default();
     let (environment, project) = ("trial".parse().unwrap(), "orders".parse().unwrap());
     let (database, engine) = ("00".parse().unwrap(), Engine::Postgresql);
-    grow(&mut history, Happening::Bound { database, engine, environment, project });
+    grow(&mut history, Happening::Bound { database, engine, environment, permit: None, project });
     for id in ids {
         grow(&mut history, Happening::Applied { unit: subject(id), under: under(1) });
     }
@@ -96,11 +96,11 @@ fn revert(history: &mut History, id: &str, sequence: u64) {
 fn begin(history: &mut History, id: &str, direction: Direction, done: u64, next: Option<u64>) {
     let script = Digest::of(SQL.as_bytes());
     grow(history, Happening::Started { direction, script, unit: subject(id), under: under(1) });
-    grow(history, Happening::Progress { done, next });
+    grow(history, Happening::Progress { done, next, permit: None });
 }
 
 fn ids(choice: &Choice<'_>) -> Vec<String> {
-    choice.units.iter().map(|unit| unit.id.to_string()).collect()
+    choice.units.iter().map(|(unit, _)| unit.id.to_string()).collect()
 }
 
 fn steps(count: usize) -> NonZeroUsize {
@@ -159,7 +159,10 @@ fn late_units_need_leave_and_applied_ones_a_place_in_the_target() {
     assert_eq!(survey.order(&[]), Err(PlanError::OutOfOrder { id: id("2"), before: id("3") }));
     assert_eq!(survey.order(&[id("2")]), Ok(()));
     let one = manifest(1, &["2"], units());
-    assert_eq!(Survey::of(&one, &history, &under).order(&[id("2")]), Err(PlanError::Outside { id: id("3") }));
+    assert_eq!(
+        Survey::of(&one, &history, &under).order(&[id("2")]),
+        Err(PlanError::Outside { id: id("3"), sequence: 1 })
+    );
 }
 
 #[test]
@@ -248,4 +251,49 @@ fn bundle_and_history_must_agree() {
     assert_eq!(executable(&under(7), &newer), Ok(()));
     let rooted = Under { root: 0, ..under(7) };
     assert!(matches!(executable(&rooted, &newer), Err(PlanError::RootFloor { .. })));
+}
+
+#[test]
+fn a_newer_release_with_an_earlier_target_goes_back() {
+    let words = |choice: &Choice<'_>| -> Vec<String> {
+        choice.units.iter().map(|(unit, direction)| format!("{direction} {}", unit.id)).collect()
+    };
+    let units = || vec![unit("1", &[]), unit("2", &["1"]), unit("3", &["2"]), unit("4", &["1"])];
+    let (earlier, history, newer) = (manifest(2, &["4"], units()), applied(&["1", "2", "3"]), under(2));
+    let survey = Survey::of(&earlier, &history, &newer);
+    assert_eq!(survey.order(&[]), Ok(()));
+    let all = survey.forwards(&Reach::Target).unwrap();
+    assert_eq!(words(&all), ["down 3", "down 2", "up 4"]);
+    assert_eq!(all.completes, Some(vec![id("4")]));
+    let some = survey.forwards(&Reach::Steps(steps(1))).unwrap();
+    assert_eq!((words(&some), some.left, some.completes), (vec!["down 3".to_owned()], 2, None));
+    let to = survey.forwards(&Reach::To(id("1"))).unwrap();
+    assert_eq!((words(&to), to.left), (vec!["down 3".to_owned(), "down 2".into()], 1));
+    // A release of the same sequence takes nothing back, and an older one does nothing.
+    let same = under(1);
+    let refused = Survey::of(&earlier, &history, &same).order(&[]);
+    assert_eq!(refused, Err(PlanError::Outside { id: id("3"), sequence: 1 }));
+    let older = under(0);
+    let survey = Survey::of(&earlier, &history, &older);
+    assert_eq!((survey.order(&[]), survey.withdrawn().unwrap().len()), (Ok(()), 0));
+    // Each needs its way back.
+    let no_down = vec![unit("1", &[]), Unit { down: None, ..unit("2", &["1"]) }, unit("3", &["2"])];
+    let no_down = manifest(2, &["1"], no_down);
+    let refused = Survey::of(&no_down, &history, &newer).forwards(&Reach::Target).err();
+    assert!(matches!(refused, Some(PlanError::NoDown { .. })), "{refused:?}");
+}
+
+#[test]
+fn what_was_interrupted_outside_the_target_is_finished_and_taken_back() {
+    let words = |history: &History| -> Vec<String> {
+        let (manifest, newer) = (manifest(2, &["1"], vec![unit("1", &[]), unit("2", &["1"])]), under(2));
+        let choice = Survey::of(&manifest, history, &newer).forwards(&Reach::Target).unwrap();
+        choice.units.iter().map(|(unit, direction)| format!("{direction} {}", unit.id)).collect()
+    };
+    let mut history = applied(&["1"]);
+    begin(&mut history, "2", Direction::Up, 1, None);
+    assert_eq!(words(&history), ["up 2", "down 2"]);
+    let mut history = applied(&["1", "2"]);
+    begin(&mut history, "2", Direction::Down, 1, None);
+    assert_eq!(words(&history), ["down 2"]);
 }
