@@ -123,7 +123,8 @@ pub async fn execute<E: Engine>(
     observer: &mut dyn Observer,
 ) -> Execution {
     let baseline = bundle.manifest().baseline();
-    let mut executor = Executor { lock, caller, run, observer, baseline, reconnects: 0, done: Vec::new() };
+    let permit = plan.under.permit;
+    let mut executor = Executor { lock, caller, run, observer, baseline, permit, reconnects: 0, done: Vec::new() };
     let end = executor.all(plan, bundle).await;
     Execution { done: executor.done, end }
 }
@@ -134,6 +135,7 @@ struct Executor<'x, E> {
     run: &'x Label,
     observer: &'x mut dyn Observer,
     baseline: &'x Baseline,
+    permit: Option<Digest>,
     reconnects: u32,
     done: Vec<Finished>,
 }
@@ -160,12 +162,12 @@ impl<E: Engine> Executor<'_, E> {
         engine.evidence(release.digest(), &envelope).await.map_err(ExecuteError::Prepare)?;
         if plan.first_use {
             let (manifest, environment) = (bundle.manifest(), release.environment());
-            let bound = bound(manifest.engine(), environment, manifest.project())?;
+            let bound = bound(manifest.engine(), environment, manifest.project(), self.permit)?;
             self.write(bound).await?;
         }
         // A script that began and did nothing is no longer in the way of another one.
         if self.lock.history.running().is_some_and(|running| running.done == 0 && running.next.is_none()) {
-            self.write(Happening::Progress { done: 0, next: None }).await?;
+            self.write(Happening::Progress { done: 0, next: None, permit: self.permit }).await?;
         }
         let total = plan.steps.len();
         for (index, step) in plan.steps.iter().enumerate() {
@@ -377,8 +379,14 @@ pub(crate) fn random<const N: usize>() -> Option<Label> {
     text.parse().ok()
 }
 
-fn bound(engine: EngineKind, environment: &Name, project: &Name) -> Result<Happening, ExecuteError> {
+fn bound(
+    engine: EngineKind,
+    environment: &Name,
+    project: &Name,
+    permit: Option<Digest>,
+) -> Result<Happening, ExecuteError> {
     let doing = "making an id for the database";
     let database = random::<16>().ok_or(ExecuteError::Prepare(EngineError::Answer { doing }))?;
-    Ok(Happening::Bound { database, engine, environment: environment.clone(), project: project.clone() })
+    let (environment, project) = (environment.clone(), project.clone());
+    Ok(Happening::Bound { database, engine, environment, permit, project })
 }

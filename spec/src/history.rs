@@ -62,6 +62,9 @@ pub enum Happening {
         engine: Engine,
         /// The environment.
         environment: Name,
+        /// The permit that allowed it, where one was asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        permit: Option<Digest>,
         /// The project.
         project: Name,
     },
@@ -109,6 +112,9 @@ pub enum Happening {
         /// The index of the statement that is in flight, if any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         next: Option<u64>,
+        /// The permit that allowed it, where one was asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        permit: Option<Digest>,
     },
     /// A run reached what it set out for.
     Completed {
@@ -117,6 +123,20 @@ pub enum Happening {
         /// Under which release.
         under: Under,
     },
+}
+
+impl Happening {
+    /// The permit under which it happened, if one was asked for.
+    pub fn permit(&self) -> Option<Digest> {
+        match self {
+            Self::Bound { permit, .. } | Self::Progress { permit, .. } => *permit,
+            Self::Rebound { under, .. }
+            | Self::Applied { under, .. }
+            | Self::Reverted { under, .. }
+            | Self::Started { under, .. }
+            | Self::Completed { under, .. } => under.permit,
+        }
+    }
 }
 
 /// One event.
@@ -337,7 +357,7 @@ impl History {
             return Err(impossible);
         }
         match &event.event {
-            Happening::Bound { database, engine, environment, project } => {
+            Happening::Bound { database, engine, environment, project, .. } => {
                 self.binding = Some(Binding {
                     database: database.clone(),
                     engine: *engine,
@@ -389,7 +409,7 @@ impl History {
                 });
                 self.saw(under);
             }
-            Happening::Progress { done, next } => {
+            Happening::Progress { done, next, .. } => {
                 let Some(running) = &mut self.running else { return Err(impossible) };
                 if *done < running.done || next.is_some_and(|next| next < *done) {
                     return Err(impossible);
@@ -415,6 +435,17 @@ impl History {
     /// A unit's end is possible when no script runs (transaction mode), or when it is that unit's.
     fn ends(&self, unit: &Subject, direction: Direction) -> bool {
         self.running.as_ref().is_none_or(|running| running.unit == *unit && running.direction == direction)
+    }
+
+    /// The history as it was when `head` was its newest event; `None` if that was never so.
+    pub fn rewound(&self, head: Digest) -> Option<Self> {
+        let mut earlier = Self::default();
+        let mut events = self.events.iter();
+        while earlier.head != head {
+            // What was appended once can be appended again.
+            earlier.append(events.next()?.clone()).ok()?;
+        }
+        Some(earlier)
     }
 
     fn saw(&mut self, under: &Under) {
@@ -503,8 +534,11 @@ mod tests {
     fn bound() -> History {
         let mut history = History::default();
         let (environment, project) = ("production".parse().unwrap(), "orders".parse().unwrap());
-        grow(&mut history, Happening::Bound { database: label("00ff"), engine: Engine::Sqlite, environment, project })
-            .unwrap();
+        grow(
+            &mut history,
+            Happening::Bound { database: label("00ff"), engine: Engine::Sqlite, environment, permit: None, project },
+        )
+        .unwrap();
         history
     }
 
@@ -523,7 +557,7 @@ mod tests {
         let script = Digest::of(b"s");
         grow(&mut history, Happening::Started { direction: Direction::Up, script, unit: unit("2"), under: under(1) })
             .unwrap();
-        grow(&mut history, Happening::Progress { done: 1, next: Some(1) }).unwrap();
+        grow(&mut history, Happening::Progress { done: 1, next: Some(1), permit: None }).unwrap();
         grow(&mut history, Happening::Applied { unit: unit("2"), under: under(1) }).unwrap();
         grow(&mut history, Happening::Reverted { unit: unit("2"), under: under(2) }).unwrap();
         history
@@ -562,9 +596,9 @@ mod tests {
             Happening::Started { direction, script, unit: unit(id), under: under(1) }
         };
         grow(&mut history, start("1")).unwrap();
-        grow(&mut history, Happening::Progress { done: 0, next: Some(0) }).unwrap();
+        grow(&mut history, Happening::Progress { done: 0, next: Some(0), permit: None }).unwrap();
         assert!(matches!(grow(&mut history, start("2")), Err(HistoryError::Impossible { seq: 4 })));
-        grow(&mut history, Happening::Progress { done: 0, next: None }).unwrap();
+        grow(&mut history, Happening::Progress { done: 0, next: None, permit: None }).unwrap();
         assert_eq!(history.running(), None);
         grow(&mut history, start("2")).unwrap();
     }
@@ -574,7 +608,7 @@ mod tests {
         let mut history = bound();
         let at_once = Happening::Reverted { unit: unit("1"), under: under(1) };
         assert!(matches!(grow(&mut history, at_once), Err(HistoryError::Impossible { seq: 2 })));
-        let progress = Happening::Progress { done: 1, next: None };
+        let progress = Happening::Progress { done: 1, next: None, permit: None };
         assert!(matches!(grow(&mut history, progress), Err(HistoryError::Impossible { seq: 2 })));
         grow(&mut history, Happening::Applied { unit: unit("1"), under: under(1) }).unwrap();
         let again = Happening::Applied { unit: unit("1"), under: under(1) };

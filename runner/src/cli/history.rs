@@ -31,7 +31,7 @@ impl fmt::Display for Line<'_> {
         let Event { at, event, host, operator, run, seq, .. } = self.0;
         write!(f, "{seq:>5}  {at}  ")?;
         match event {
-            Happening::Bound { database, engine, environment, project } => {
+            Happening::Bound { database, engine, environment, project, .. } => {
                 write!(f, "bound as {engine} database {database} to project {project}, environment {environment}")?
             }
             Happening::Rebound { database, environment, from, under } => {
@@ -43,10 +43,10 @@ impl fmt::Display for Line<'_> {
                 let verb = if *direction == Direction::Up { "apply" } else { "revert" };
                 write!(f, "began to {verb} {}{}", unit.id, Release(under))?;
             }
-            Happening::Progress { done, next: Some(next) } => {
+            Happening::Progress { done, next: Some(next), .. } => {
                 write!(f, "  {done} statements done, statement {} begins", next + 1)?;
             }
-            Happening::Progress { done, next: None } => write!(f, "  {done} statements done")?,
+            Happening::Progress { done, next: None, .. } => write!(f, "  {done} statements done")?,
             Happening::Completed { heads, under } => {
                 let heads: Vec<_> = heads.iter().map(|head| head.as_str()).collect();
                 write!(f, "completed at {}{}", heads.join(", "), Release(under))?;

@@ -113,7 +113,8 @@ impl<E: Engine> Executor<'_, E> {
             }
         }
         loop {
-            let entry = shares.then(|| self.entry(Happening::Progress { done: at as u64 + 1, next: None }));
+            let entry = shares
+                .then(|| self.entry(Happening::Progress { done: at as u64 + 1, next: None, permit: self.permit }));
             match self.lock.engine.statement(work, at, entry.as_ref().map(|entry| &entry.row)).await {
                 Ok(()) => {
                     if let Some(entry) = entry {
@@ -136,7 +137,7 @@ impl<E: Engine> Executor<'_, E> {
     }
 
     async fn record_progress(&mut self, done: u64, next: Option<u64>) -> Result<Link, ExecuteError> {
-        let entry = self.entry(Happening::Progress { done, next });
+        let entry = self.entry(Happening::Progress { done, next, permit: self.permit });
         match self.lock.engine.record(&entry.row).await {
             Ok(()) => self.took(entry).map(|()| Link::Up),
             Err(StepError::Lost(_)) => Ok(Link::Lost(Some(Box::new(entry)))),

@@ -29,6 +29,7 @@ fn history() -> Vec<u8> {
         database: word("00112233445566778899aabbccddeeff"),
         engine: Engine::Sqlite,
         environment: word(ENVIRONMENT),
+        permit: None,
         project: word(PROJECT),
     };
     let script = Digest::of(b"script");
@@ -36,8 +37,8 @@ fn history() -> Vec<u8> {
         bound,
         Happening::Applied { unit: subject(0), under: under() },
         Happening::Started { direction: Direction::Up, script, unit: subject(1), under: under() },
-        Happening::Progress { done: 0, next: Some(0) },
-        Happening::Progress { done: 1, next: Some(1) },
+        Happening::Progress { done: 0, next: Some(0), permit: None },
+        Happening::Progress { done: 1, next: Some(1), permit: None },
         Happening::Applied { unit: subject(1), under: under() },
         Happening::Completed { heads: vec![word("0002")], under: under() },
         Happening::Reverted { unit: subject(1), under: under() },
