@@ -4,8 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
-use sealift_keys::openssh;
-use sealift_keys::signer::Signer;
+use sealift_keys::cli::signer;
 use sealift_spec::name::UnitId;
 use sealift_verifier::cli::usage;
 use sealift_verifier::report::{Exit, Failure, Process};
@@ -117,12 +116,6 @@ fn select<'d>(drafts: &'d [Draft], ids: &[UnitId]) -> Result<Vec<&'d Draft>, Fai
         })
     };
     ids.iter().map(find).collect()
-}
-
-/// Reads a signing key, asking for its passphrase on a terminal.
-fn signer(key: &Path, process: &Process<'_>) -> Result<Signer, Failure> {
-    let terminal = process.terminal;
-    Ok(openssh::read(key, &mut |path| sealift_keys::passphrase::ask(path, terminal))?)
 }
 
 impl From<ProjectError> for Failure {

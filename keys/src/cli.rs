@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use sealift_verifier::cli::usage;
 use sealift_verifier::report::{Exit, Failure, Process};
 
+use crate::agent::{self, AgentError, AgentKey};
 use crate::signer::Signer;
 use crate::{openssh, passphrase};
 
@@ -61,8 +62,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, process: &mut Process<
     }
 }
 
-/// Reads a signing key, asking for its passphrase on a terminal.
-fn signer(key: &Path, process: &Process<'_>) -> Result<Signer, Failure> {
+/// The signing key that `--key` names, for every program: a private key file, whose passphrase is asked for on a terminal,
+/// or a file `NAME.pub` whose private half the ssh-agent behind `SSH_AUTH_SOCK` holds.
+///
+/// # Errors
+/// A [`Failure`] that says why there is none.
+pub fn signer(key: &Path, process: &Process<'_>) -> Result<Signer, Failure> {
+    if key.extension().is_some_and(|extension| extension == "pub") {
+        let public = agent::read_public(key)?;
+        let socket = (process.variable)("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty());
+        let socket = socket.ok_or(AgentError::NoSocket)?;
+        return Ok(Signer::from_agent(AgentKey::find(public, Path::new(&socket))?));
+    }
     let terminal = process.terminal;
     Ok(openssh::read(key, &mut |path| passphrase::ask(path, terminal))?)
 }

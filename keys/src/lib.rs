@@ -4,6 +4,7 @@
 //! environment; only [`passphrase`] asks a person, and only [`cli`] calls it. Whether something signed is acceptable is for `sealift_verifier` to say.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod agent;
 pub mod cli;
 pub mod credentials;
 pub mod file;

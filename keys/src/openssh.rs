@@ -2,7 +2,8 @@
 //!
 //! Attack -> defence. A key file that others can read or swap, a link, a FIFO: `sealift_verifier::file` opens it and
 //! refuses these. A file whose public half is not that of its secret half: refused. Keys that cannot sign for us (FIDO,
-//! other algorithms): refused before a passphrase is asked for. The ssh-agent is not spoken to here.
+//! other algorithms): refused before a passphrase is asked for. Keys that an agent holds are
+//! the business of [`crate::agent`].
 
 use std::error::Error;
 use std::fmt;
@@ -219,6 +220,8 @@ pub enum WriteError {
     File(file::WriteError),
     /// There is no randomness for the salt.
     Random(RandomError),
+    /// The secret key is not here: an agent holds it.
+    Elsewhere,
     /// The key cannot be encoded: our bug.
     Encode(Box<dyn Error + Send + Sync>),
 }
@@ -228,6 +231,7 @@ impl fmt::Display for WriteError {
         match self {
             Self::File(_) => f.write_str("the key pair was not written"),
             Self::Random(_) => f.write_str("the key cannot be encrypted"),
+            Self::Elsewhere => f.write_str("the secret key is in an agent, which does not give it away"),
             Self::Encode(_) => f.write_str("the key cannot be encoded: please report this"),
         }
     }
@@ -238,6 +242,7 @@ impl Error for WriteError {
         match self {
             Self::File(error) => Some(error),
             Self::Random(error) => Some(error),
+            Self::Elsewhere => None,
             Self::Encode(error) => Some(&**error),
         }
     }
@@ -279,7 +284,7 @@ pub fn write(signer: &Signer, holder: &Person, passphrase: Option<&Secret>, path
 fn encode(signer: &Signer, holder: &Person, passphrase: Option<&Secret>) -> Result<Zeroizing<String>, WriteError> {
     let pair = Ed25519Keypair {
         public: Ed25519PublicKey(*signer.public_key().as_bytes()),
-        private: Ed25519PrivateKey::from_bytes(signer.seed()),
+        private: Ed25519PrivateKey::from_bytes(signer.seed().ok_or(WriteError::Elsewhere)?),
     };
     let encode = |error: ssh_key::Error| WriteError::Encode(error.into());
     let mut key = PrivateKey::new(KeypairData::Ed25519(pair), holder.as_str()).map_err(encode)?;

@@ -1,8 +1,10 @@
 //! Keys that sign (`trust.md` section 1; DSSE v1.0.2; TUF 1.0.34 section 4.2).
 //!
+//! A signer is a secret key in memory or one that an agent holds; who uses it cannot tell.
+//!
 //! Attack -> defence. A signature that reveals the secret key because the public half was swapped: the public half is
-//! always derived from the seed. A faulty computation: every signature is verified, by the one function that verifies,
-//! before it leaves. A signer holds no judgement: whether a key may sign something is the policy's business.
+//! always derived from the seed. A faulty computation, a lying agent: every signature is verified, by the one function that
+//! verifies, before it leaves. A signer holds no judgement: whether a key may sign something is the policy's business.
 
 use std::fmt;
 
@@ -15,14 +17,21 @@ use sealift_verifier::report::{Exit, Failure};
 use sealift_verifier::signature;
 use zeroize::Zeroizing;
 
-/// A secret Ed25519 key. Wiped when dropped.
+use crate::agent::{AgentError, AgentKey};
+
+/// A key that signs: a secret Ed25519 key, wiped when dropped, or one that an agent holds.
 ///
 /// ```compile_fail
 /// let signer = sealift_keys::signer::Signer::generate().unwrap();
 /// println!("{signer:?}");
 /// ```
 pub struct Signer {
-    key: SigningKey,
+    key: Key,
+}
+
+enum Key {
+    Local(SigningKey),
+    Agent(AgentKey),
 }
 
 /// Why something was not signed.
@@ -45,6 +54,13 @@ pub enum SignError {
     },
     /// The root has as many signatures as it may have.
     Root(RootError),
+    /// The agent that holds the key did not sign.
+    Agent {
+        /// The key.
+        key_id: KeyId,
+        /// Why.
+        source: AgentError,
+    },
     /// The signature that came out does not verify. Either the machine miscalculates or this is our bug.
     Faulty {
         /// The key.
@@ -57,12 +73,17 @@ impl fmt::Display for SignError {
         match self {
             Self::Already { key_id } => write!(f, "`{key_id}` has signed it already"),
             Self::Envelope(_) => f.write_str("the envelope takes no more signatures"),
-            Self::NotRootKey { key_id, version } => write!(f, "`{key_id}` is no key of root {version}"),
+            Self::NotRootKey { key_id, version: 1 } => write!(f, "`{key_id}` is no key of root 1"),
+            Self::NotRootKey { key_id, version } => {
+                write!(f, "`{key_id}` is no key of root {version}, nor of the one before it")
+            }
             Self::Root(_) => f.write_str("the root takes no more signatures"),
+            Self::Agent { key_id, .. } => write!(f, "there is no signature by `{key_id}`"),
             Self::Faulty { key_id } => {
                 write!(
                     f,
-                    "the signature by `{key_id}` does not verify: please report this, unless the machine is faulty"
+                    "the signature by `{key_id}` does not verify: please report this, unless the machine or the agent is \
+                     faulty"
                 )
             }
         }
@@ -74,6 +95,7 @@ impl std::error::Error for SignError {
         match self {
             Self::Envelope(error) => Some(error),
             Self::Root(error) => Some(error),
+            Self::Agent { source, .. } => Some(source),
             _ => None,
         }
     }
@@ -81,8 +103,12 @@ impl std::error::Error for SignError {
 
 impl From<SignError> for Failure {
     fn from(error: SignError) -> Self {
-        let exit = if matches!(error, SignError::Faulty { .. }) { Exit::Unknown } else { Exit::No };
-        Self::new(exit, error)
+        let (exit, hint) = match &error {
+            SignError::Faulty { .. } => (Exit::Unknown, None),
+            SignError::Agent { source, .. } => (source.exit(), source.hint()),
+            _ => (Exit::No, None),
+        };
+        Self { hint, ..Self::new(exit, error) }
     }
 }
 
@@ -121,22 +147,34 @@ impl Signer {
 
     /// Takes a seed (RFC 8032 section 5.1.5) and derives everything else from it.
     pub(crate) fn from_seed(seed: &[u8; 32]) -> Self {
-        Self { key: SigningKey::from_bytes(seed) }
+        Self { key: Key::Local(SigningKey::from_bytes(seed)) }
     }
 
-    pub(crate) fn seed(&self) -> &[u8; 32] {
-        self.key.as_bytes()
+    /// Takes a key that an agent holds.
+    pub fn from_agent(key: AgentKey) -> Self {
+        Self { key: Key::Agent(key) }
+    }
+
+    /// The seed, if it is here.
+    pub(crate) fn seed(&self) -> Option<&[u8; 32]> {
+        match &self.key {
+            Key::Local(key) => Some(key.as_bytes()),
+            Key::Agent(_) => None,
+        }
     }
 
     /// The public half.
     pub fn public_key(&self) -> PublicKey {
-        PublicKey::from_bytes(self.key.verifying_key().to_bytes())
+        match &self.key {
+            Key::Local(key) => PublicKey::from_bytes(key.verifying_key().to_bytes()),
+            Key::Agent(key) => key.public_key(),
+        }
     }
 
     /// Adds this key's signature to an envelope and returns the key ID it goes by.
     ///
     /// # Errors
-    /// [`SignError::Already`], [`SignError::Envelope`] or [`SignError::Faulty`].
+    /// [`SignError::Already`], [`SignError::Envelope`], [`SignError::Agent`] or [`SignError::Faulty`].
     pub fn sign_envelope(&self, envelope: &mut Envelope) -> Result<KeyId, SignError> {
         let key_id = self.public_key().id();
         if envelope.signatures().iter().any(|present| present.key_id == key_id) {
@@ -150,10 +188,19 @@ impl Signer {
     /// Adds this key's signature to a root and returns the TUF key ID it goes by.
     ///
     /// # Errors
-    /// [`SignError::NotRootKey`], [`SignError::Already`], [`SignError::Root`] or [`SignError::Faulty`].
+    /// [`SignError::NotRootKey`], [`SignError::Already`], [`SignError::Root`], [`SignError::Agent`] or
+    /// [`SignError::Faulty`].
     pub fn sign_root(&self, root: &mut RootFile) -> Result<Digest, SignError> {
+        self.sign_next_root(root, &[])
+    }
+
+    /// The same for a root that follows another, whose keys sign it too.
+    ///
+    /// # Errors
+    /// As [`sign_root`](Self::sign_root).
+    pub fn sign_next_root(&self, root: &mut RootFile, before: &[PublicKey]) -> Result<Digest, SignError> {
         let (public, version) = (self.public_key(), root.root().version);
-        if !root.root().keys.contains(&public) {
+        if !root.root().keys.contains(&public) && !before.contains(&public) {
             return Err(SignError::NotRootKey { key_id: public.id(), version });
         }
         let key_id = tuf_key_id(&public);
@@ -166,7 +213,11 @@ impl Signer {
     }
 
     fn sign(&self, message: &[u8]) -> Result<SignatureBytes, SignError> {
-        let (bytes, public) = (self.key.sign(message).to_bytes(), self.public_key());
+        let public = self.public_key();
+        let bytes = match &self.key {
+            Key::Local(key) => key.sign(message).to_bytes(),
+            Key::Agent(key) => key.sign(message).map_err(|source| SignError::Agent { key_id: public.id(), source })?,
+        };
         match signature::verify(message, &bytes, [&public]) {
             Some(_) => Ok(bytes),
             None => Err(SignError::Faulty { key_id: public.id() }),
