@@ -9,6 +9,7 @@ pub mod action;
 pub mod archive;
 pub mod audit;
 pub mod baseline;
+pub mod checkpoint;
 pub mod container;
 pub mod credentials;
 pub mod digest;
