@@ -12,15 +12,17 @@ use std::io::Read;
 use std::ops::Range;
 
 use sealift_spec::archive::{self, ArchiveError};
+use sealift_spec::envelope::Envelope;
 use sealift_spec::json::JsonError;
 use sealift_spec::manifest::{self, Direction, Manifest, Script, Unit};
 use sealift_spec::name::{Name, Person, UnitId};
 use sealift_spec::statement::{self, PredicateKind, Review, Statement, UNIT_SUBJECT, UNITS_SUBJECT};
 use sealift_spec::{Digest, limit};
 
+use crate::permit::VerifiedPermit;
 use crate::release::VerifiedRelease;
 use crate::requirement::{self, Shortfall, Signatures};
-use crate::signature;
+use crate::signature::{self, Keyring};
 use crate::trust::Trust;
 
 /// Why the payload of a verified release is refused. Variants follow the steps of `bundle.md` section 6.
@@ -85,18 +87,9 @@ pub struct VerifiedBundle {
     content: Vec<u8>,
     scripts: BTreeMap<(usize, Direction), Range<usize>>,
     lists: BTreeMap<Digest, BTreeSet<Digest>>,
-    reviews: Vec<VerifiedReview>,
-}
-
-/// A review whose signatures verified: what it is about, and by whom.
-struct VerifiedReview {
-    subject: Subject,
-    people: BTreeSet<Person>,
-}
-
-enum Subject {
-    Unit(Digest),
-    Units(Digest),
+    /// The evidence lines that review a unit or list, by its digest.
+    reviews: BTreeMap<About, Vec<usize>>,
+    reviewers: Keyring,
 }
 
 /// A unit that this environment lets run, with the bytes of its scripts.
@@ -205,42 +198,43 @@ impl VerifiedRelease {
         let list_members = &rest[expected.len() - manifest.lists().len()..];
         let lists = manifest.lists().iter().zip(list_members).map(|(list, member)| {
             let list_error = || OpenError::Member { name: member.name.clone() };
-            let text = std::str::from_utf8(&content[member.range.clone()]).map_err(|_| list_error())?;
-            Ok((list.sha256, read_list(text).ok_or_else(list_error)?))
+            Ok((list.sha256, manifest::List::read(&content[member.range.clone()]).ok_or_else(list_error)?))
         });
         let lists = lists.collect::<Result<_, OpenError>>()?;
         let digests = manifest.units().iter().map(Unit::digest).collect();
         let positions = manifest.units().iter().enumerate().map(|(at, unit)| (unit.id.clone(), at)).collect();
         // 17. Reviews by people who may review; others do not count.
         let signers = trust.signers(PredicateKind::Review);
-        let project = manifest.project();
-        let reviews = self
-            .evidence()
-            .iter()
-            .filter(|envelope| statement::kind(envelope.payload()) == Some(PredicateKind::Review))
-            .filter_map(|envelope| {
-                let people: BTreeSet<_> = signature::verify_envelope(envelope, &signers).people.into_keys().collect();
-                if people.is_empty() {
-                    return None;
-                }
-                let review = Statement::<Review>::read(envelope.payload()).ok()?;
-                let subject = match review.subjects.as_slice() {
-                    [subject] if subject.name.as_str() == UNIT_SUBJECT => Subject::Unit(subject.sha256),
-                    [subject] if subject.name.as_str() == UNITS_SUBJECT => Subject::Units(subject.sha256),
-                    _ => return None,
-                };
-                (review.predicate.project == *project).then_some(VerifiedReview { subject, people })
-            })
-            .collect();
-        Ok(VerifiedBundle { release: self, manifest, digests, positions, content, scripts, lists, reviews })
+        let mut reviews: BTreeMap<About, Vec<usize>> = BTreeMap::new();
+        for (index, envelope) in self.evidence().iter().enumerate() {
+            // Whose they are is verified for the units that are judged, not for the thousands that were applied long ago.
+            if let Some(subject) = subject_of_review(envelope, manifest.project()) {
+                reviews.entry(subject).or_default().push(index);
+            }
+        }
+        let reviewers = signers;
+        Ok(VerifiedBundle { release: self, manifest, digests, positions, content, scripts, lists, reviews, reviewers })
     }
 }
 
-/// Reads a list of unit digests: sorted, one a line.
-fn read_list(text: &str) -> Option<BTreeSet<Digest>> {
-    let lines: Vec<Digest> =
-        text.strip_suffix('\n')?.split('\n').map(|line| line.parse().ok()).collect::<Option<_>>()?;
-    lines.is_sorted_by(|a, b| a < b).then(|| lines.into_iter().collect())
+/// What a review is about.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum About {
+    /// The unit of this digest.
+    Unit(Digest),
+    /// Every unit of the list of this digest.
+    List(Digest),
+}
+
+fn subject_of_review(envelope: &Envelope, project: &Name) -> Option<About> {
+    let review = Statement::<Review>::read(envelope.payload()).ok()?;
+    let [subject] = review.subjects.as_slice() else { return None };
+    let about = match subject.name.as_str() {
+        UNIT_SUBJECT => About::Unit(subject.sha256),
+        UNITS_SUBJECT => About::List(subject.sha256),
+        _ => return None,
+    };
+    (review.predicate.project == *project).then_some(about)
 }
 
 const WINDOW_LOG: u32 = 23;
@@ -298,14 +292,16 @@ impl VerifiedBundle {
         self.positions.get(id).map(|position| self.digests[*position])
     }
 
-    /// Everybody whose review of a unit verified, whether or not it is enough.
-    pub fn reviewers(&self, id: &UnitId) -> BTreeSet<&Person> {
+    /// Everybody whose review of a unit verifies, whether or not it is enough.
+    pub fn reviewers(&self, id: &UnitId) -> BTreeSet<Person> {
         let Some(digest) = self.unit_digest(id) else { return BTreeSet::new() };
-        let about = |review: &&VerifiedReview| match &review.subject {
-            Subject::Unit(unit) => *unit == digest,
-            Subject::Units(list) => self.lists.get(list).is_some_and(|units| units.contains(&digest)),
-        };
-        self.reviews.iter().filter(about).flat_map(|review| &review.people).collect()
+        let lists = self.lists.iter().filter(|(_, units)| units.contains(&digest)).map(|(list, _)| About::List(*list));
+        let about = std::iter::once(About::Unit(digest)).chain(lists);
+        let about = about.filter_map(|about| self.reviews.get(&about)).flatten();
+        about
+            .map(|index| &self.release.evidence()[*index])
+            .flat_map(|envelope| signature::verify_envelope(envelope, &self.reviewers).people.into_keys())
+            .collect()
     }
 
     /// Judges whether a unit may run in the environment the release was verified for (`bundle.md` section 7).
@@ -313,6 +309,19 @@ impl VerifiedBundle {
     /// # Errors
     /// [`Unreviewed`] with what is missing.
     pub fn judge(&self, id: &UnitId, trust: &Trust) -> Result<Reviewed<'_>, Unreviewed> {
+        self.judge_under(id, trust, None)
+    }
+
+    /// The same for a run under a permit: who signed that is counted together with release and reviews.
+    ///
+    /// # Errors
+    /// [`Unreviewed`] with what is missing.
+    pub fn judge_under(
+        &self,
+        id: &UnitId,
+        trust: &Trust,
+        permit: Option<&VerifiedPermit>,
+    ) -> Result<Reviewed<'_>, Unreviewed> {
         let position = *self.positions.get(id).ok_or_else(|| Unreviewed::Absent { id: id.clone() })?;
         let (unit, digest) = (&self.manifest.units()[position], self.digests[position]);
         let policy = trust.policy();
@@ -321,21 +330,27 @@ impl VerifiedBundle {
         }
         let environment = self.release.environment();
         let require = policy.environments.get(environment).map_or(&[][..], |rules| &rules.require);
-        // Credentials and permits are judged when they are used, by the same rules.
-        let require = require.iter().filter(|r| matches!(r.statement, PredicateKind::Release | PredicateKind::Review));
+        // Credentials are judged when they are used, permits when there is one, by the same rules.
+        let require = require.iter().filter(|requirement| match requirement.statement {
+            PredicateKind::Release | PredicateKind::Review => true,
+            PredicateKind::Permit => permit.is_some(),
+            PredicateKind::Credentials => false,
+        });
+        // A permit for another release is none.
+        let permit = permit.filter(|permit| permit.release() == self.release.digest());
         // Who wrote it does not review it.
         let mut reviewers = self.reviewers(id);
         reviewers.remove(&unit.author);
         let signatures: Signatures<'_> = [
             (PredicateKind::Release, self.release.signers().iter().collect()),
-            (PredicateKind::Review, reviewers.clone()),
+            (PredicateKind::Review, reviewers.iter().collect()),
+            (PredicateKind::Permit, permit.iter().flat_map(|permit| permit.signers()).collect()),
         ]
         .into();
         requirement::satisfy(policy, require, &signatures).map_err(|source| {
             let environment = environment.clone();
             Unreviewed::Threshold { id: id.clone(), digest, environment, source }
         })?;
-        let reviewers = reviewers.into_iter().cloned().collect();
         Ok(Reviewed { bundle: self, position, reviewers })
     }
 }

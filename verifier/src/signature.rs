@@ -90,17 +90,29 @@ pub struct Signers {
     pub unexplained: BTreeSet<KeyId>,
 }
 
+/// Keys that may sign one kind of statement, each found strong, by the IDs under which signatures name them.
+#[derive(Debug, Clone, Default)]
+pub struct Keyring(BTreeMap<KeyId, (StrongKey, Person)>);
+
+impl Keyring {
+    /// Takes in keys with whose they are. A key that is not strong is left out: nothing verifies under it.
+    pub fn new<'k>(keys: impl IntoIterator<Item = (&'k PublicKey, &'k Person)>) -> Self {
+        let strong = |(key, person): (&PublicKey, &Person)| Some((key.id(), (check_key(key).ok()?, person.clone())));
+        Self(keys.into_iter().filter_map(strong).collect())
+    }
+}
+
 /// Verifies every signature of an envelope against the keys that may sign such a statement.
-pub fn verify_envelope(envelope: &Envelope, signers: &BTreeMap<&PublicKey, &Person>) -> Signers {
+pub fn verify_envelope(envelope: &Envelope, keyring: &Keyring) -> Signers {
     let message = envelope.signed_bytes();
     let mut found = Signers::default();
     for signature in envelope.signatures() {
-        let named = signers.keys().copied().filter(|key| key.id() == signature.key_id);
-        match verify(&message, &signature.bytes, named) {
-            Some(by) => {
-                if let Some(person) = signers.get(by.key()) {
-                    found.people.insert((*person).clone(), by.key().id());
-                }
+        let named = keyring.0.get(&signature.key_id);
+        let signed =
+            named.filter(|(key, _)| key.0.verify_strict(&message, &Signature::from_bytes(&signature.bytes)).is_ok());
+        match signed {
+            Some((_, person)) => {
+                found.people.insert(person.clone(), signature.key_id);
             }
             None => {
                 found.unexplained.insert(signature.key_id);

@@ -5,12 +5,10 @@
 //! each must be exactly one more. An old policy beside a new root: the root names its policy's digest and size, and only the
 //! last policy is read. Deleting newer roots: the caller's floor. An expired root: refused, and there is no switch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use sealift_spec::key::PublicKey;
-use sealift_spec::name::Person;
 use sealift_spec::policy::{Policy, PolicyError};
 use sealift_spec::root::{Root, RootError, RootFile, tuf_key_id};
 use sealift_spec::statement::PredicateKind;
@@ -18,7 +16,7 @@ use sealift_spec::time::DAY;
 use sealift_spec::{Digest, Timestamp, limit};
 
 use crate::file::{self, FileError};
-use crate::signature;
+use crate::signature::{self, Keyring};
 
 /// The files of a trust directory, read and not yet judged.
 pub struct TrustFiles {
@@ -143,18 +141,33 @@ impl std::error::Error for TrustError {
 }
 
 impl TrustFiles {
-    /// Reads `1.root.json`, `2.root.json`, .. and the policy of the last from a directory that only root and the
-    /// effective user can change.
+    /// Reads `1.root.json`, `2.root.json`, .. and their policies from a directory that only root and the effective user
+    /// can change.
     ///
     /// # Errors
     /// [`TrustError::File`] or [`TrustError::Empty`].
     pub fn read(folder: &Path) -> Result<Self, TrustError> {
-        let guarded = file::guard(folder).map_err(TrustError::File)?;
+        file::guard(folder).map_err(TrustError::File)?;
+        Self::gather(folder, |path| file::guard(path).map(drop))
+    }
+
+    /// The same from a directory that anybody may have had in their hands, such as a medium that was carried here. Only
+    /// for bytes that are judged from the pinned digest and used from memory; what a host lives on is [`read`](Self::read).
+    ///
+    /// # Errors
+    /// [`TrustError::File`] or [`TrustError::Empty`].
+    pub fn receive(folder: &Path) -> Result<Self, TrustError> {
+        Self::gather(folder, |_| Ok(()))
+    }
+
+    fn gather(folder: &Path, guard: impl Fn(&Path) -> Result<(), FileError>) -> Result<Self, TrustError> {
+        let real = std::fs::canonicalize(folder)
+            .map_err(|source| TrustError::File(FileError::Io { path: folder.to_owned(), source }))?;
         let read = |name: String, limit: usize| -> Result<Option<Vec<u8>>, TrustError> {
-            let path = guarded.path().join(name);
+            let path = real.join(name);
             match file::open(&path) {
                 Ok((file, metadata)) => {
-                    file::guard(&path).map_err(TrustError::File)?;
+                    guard(&path).map_err(TrustError::File)?;
                     file::read_all(file, metadata.len(), &path, limit as u64).map(Some).map_err(TrustError::File)
                 }
                 Err(FileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -173,26 +186,30 @@ impl TrustFiles {
         Ok(Self { roots })
     }
 
+    /// Roots and policies, oldest first; an absent policy is empty.
+    pub fn pairs(&self) -> &[(Vec<u8>, Vec<u8>)] {
+        &self.roots
+    }
+
     /// Takes over roots and policies that never were in files, oldest first.
     pub fn from_bytes(roots: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
         Self { roots }
     }
 }
 
-/// A verified root and the policy it vouches for.
+/// A chain of roots, each signed as it must be, from the pinned one on. Nothing is said about expiry and policy: who
+/// prepares the next root needs that much, and nothing that is signed can be judged with it.
 #[derive(Debug, Clone)]
-pub struct Trust {
-    root: Root,
-    policy: Policy,
-    now: Timestamp,
+pub struct Chain {
+    newest: RootFile,
 }
 
-impl Trust {
-    /// Walks the chain from the pinned root to the newest one and reads its policy.
+impl Chain {
+    /// Walks the chain from the pinned root to the newest one (`trust.md` section 4, steps 1 to 4).
     ///
     /// # Errors
-    /// [`TrustError`] at the first step that fails, in the order of `trust.md` section 4.
-    pub fn verify(files: &TrustFiles, pinned: Digest, floor: u64, now: Timestamp) -> Result<Self, TrustError> {
+    /// [`TrustError`] at the first step that fails.
+    pub fn verify(files: &TrustFiles, pinned: Digest) -> Result<Self, TrustError> {
         let mut trusted: Option<RootFile> = None;
         for (index, (bytes, _)) in files.roots.iter().enumerate() {
             let version = index as u64 + 1;
@@ -210,8 +227,51 @@ impl Trust {
             signed_by(&next, next.root())?;
             trusted = Some(next);
         }
-        let Some(newest) = trusted else { return Err(TrustError::Empty { folder: PathBuf::new() }) };
-        let root = newest.root().clone();
+        let newest = trusted.ok_or_else(|| TrustError::Empty { folder: PathBuf::new() })?;
+        Ok(Self { newest })
+    }
+
+    /// The newest root.
+    pub fn newest(&self) -> &RootFile {
+        &self.newest
+    }
+}
+
+/// A verified root and the policy it vouches for.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    root: Root,
+    policy: Policy,
+    now: Timestamp,
+}
+
+/// The newest root is about to expire, which nobody can undo but the security team.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpiresSoon {
+    version: u64,
+    expires: Timestamp,
+    days: u64,
+}
+
+impl fmt::Display for ExpiresSoon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, expires, days } = self;
+        let left = match days {
+            0 => "within a day".to_owned(),
+            1 => "in 1 day".to_owned(),
+            days => format!("in {days} days"),
+        };
+        write!(f, "root {version} expires {left}, at {expires}, and then nothing runs here: the next root is due")
+    }
+}
+
+impl Trust {
+    /// Walks the chain from the pinned root to the newest one and reads its policy.
+    ///
+    /// # Errors
+    /// [`TrustError`] at the first step that fails, in the order of `trust.md` section 4.
+    pub fn verify(files: &TrustFiles, pinned: Digest, floor: u64, now: Timestamp) -> Result<Self, TrustError> {
+        let root = Chain::verify(files, pinned)?.newest.root().clone();
         let version = root.version;
         if version < floor {
             return Err(TrustError::Rollback { floor, found: version });
@@ -248,13 +308,20 @@ impl Trust {
     }
 
     /// The keys that may sign a statement of a kind at the time of this judgement, with whose they are.
-    pub fn signers(&self, statement: PredicateKind) -> BTreeMap<&PublicKey, &Person> {
-        self.policy.signers(statement, self.now)
+    pub fn signers(&self, statement: PredicateKind) -> Keyring {
+        Keyring::new(self.policy.signers(statement, self.now))
     }
 
     /// Whether the newest root expires so soon that somebody should be told.
     pub fn expires_soon(&self) -> bool {
         self.now.plus(u64::from(self.policy.warning_days) * DAY) >= self.root.expires
+    }
+
+    /// What to tell them.
+    pub fn warning(&self) -> Option<ExpiresSoon> {
+        let Root { version, expires, .. } = self.root;
+        let days = expires.seconds().saturating_sub(self.now.seconds()) / DAY;
+        self.expires_soon().then_some(ExpiresSoon { version, expires, days })
     }
 
     /// The policy in force.

@@ -55,7 +55,8 @@ fn show(accepted: &Accepted<'_>, plan: &Plan<'_>, process: &mut Process<'_>) {
         }),
     );
     for (index, step) in plan.steps().iter().enumerate() {
-        let reviewers: Vec<_> = accepted.bundle().reviewers(step.id()).into_iter().map(Person::as_str).collect();
+        let reviewers = accepted.bundle().reviewers(step.id());
+        let reviewers: Vec<_> = reviewers.iter().map(Person::as_str).collect();
         show_step(index + 1, step, &reviewers, process);
     }
     remarks(plan, process);
