@@ -403,6 +403,18 @@ impl List {
     pub fn member_name(&self) -> String {
         format!("{}.list", self.sha256)
     }
+
+    /// Reads the bytes of a list of unit digests: ascending, one a line, none twice.
+    pub fn read(bytes: &[u8]) -> Option<BTreeSet<Digest>> {
+        let text = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
+        let lines: Vec<Digest> = text.split('\n').map(|line| line.parse().ok()).collect::<Option<_>>()?;
+        lines.is_sorted_by(|a, b| a < b).then(|| lines.into_iter().collect())
+    }
+
+    /// The bytes of a list of unit digests.
+    pub fn write(units: &BTreeSet<Digest>) -> Vec<u8> {
+        units.iter().map(|unit| format!("{unit}\n")).collect::<String>().into_bytes()
+    }
 }
 
 #[derive(Serialize, Deserialize)]
