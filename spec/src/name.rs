@@ -119,6 +119,14 @@ name!(
     |text| (1..=200).contains(&text.len()) && text.bytes().all(|b| (0x20..0x7f).contains(&b))
 );
 
+impl Label {
+    /// A label that stands in the source.
+    pub(crate) fn fixed(text: &'static str) -> Self {
+        debug_assert!(text.parse::<Self>().is_ok());
+        Self(text.to_owned())
+    }
+}
+
 impl Name {
     /// Whether this environment is one of the two that only exist with keys in memory (`dev`, `rehearsal`).
     pub fn is_reserved_environment(&self) -> bool {

@@ -48,6 +48,11 @@ pub struct PlanDocument {
 }
 
 impl PlanDocument {
+    /// [`SCHEMA`] as a label.
+    pub fn schema() -> Label {
+        Label::fixed(SCHEMA)
+    }
+
     /// The plan digest: SHA-256 of the canonical document.
     pub fn digest(&self) -> Digest {
         Digest::of(&json::write(self))

@@ -316,6 +316,11 @@ impl Predicate for Permit {
 
 /// Where a permit names the database, for one that has no id yet.
 pub const FIRST_USE: &str = "first-use";
+/// [`FIRST_USE`] as a label.
+pub fn first_use() -> Label {
+    Label::fixed(FIRST_USE)
+}
+
 /// The subject name of a permit; the digest is the release digest.
 pub const RELEASE_SUBJECT: &str = "release";
 

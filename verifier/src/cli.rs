@@ -9,6 +9,7 @@ use sealift_spec::name::Name;
 
 use crate::bundle::OpenError;
 use crate::file::FileError;
+use crate::permit::PermitError;
 use crate::release::VerifyError;
 use crate::report::{Exit, Failure, Process};
 use crate::trust::TrustError;
@@ -126,6 +127,13 @@ impl From<TrustError> for Failure {
 
 impl From<VerifyError> for Failure {
     fn from(error: VerifyError) -> Self {
+        let hint = error.hint().map(str::to_owned);
+        Self { hint, ..Self::new(Exit::No, error) }
+    }
+}
+
+impl From<PermitError> for Failure {
+    fn from(error: PermitError) -> Self {
         let hint = error.hint().map(str::to_owned);
         Self { hint, ..Self::new(Exit::No, error) }
     }

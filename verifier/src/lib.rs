@@ -5,6 +5,7 @@ pub mod bundle;
 pub mod cli;
 pub mod credentials;
 pub mod file;
+pub mod permit;
 pub mod release;
 pub mod report;
 pub mod requirement;
