@@ -50,6 +50,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Show what `apply` would run: every statement, how, and which locks are expected. Changes nothing
+    ///
+    /// With --json one line is of type `plan`: the document that `sealift-keys permit` signs for a protected environment.
+    /// The plan of a revert is printed by `revert --dry-run`.
     Plan {
         #[command(flatten)]
         bundle: BundleArguments,
@@ -131,8 +134,11 @@ struct HostArguments {
     /// The same from an open descriptor
     #[arg(long, value_name = "N", conflicts_with = "identity")]
     identity_fd: Option<u32>,
+    /// The same from a credential that systemd hands to this service (LoadCredential=NAME:..)
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["identity", "identity_fd"])]
+    identity_credential: Option<Name>,
     /// The database, where there is no secret: sqlite:PATH, or a postgresql:// or mysql:// URL without a password
-    #[arg(long, value_name = "URL", conflicts_with_all = ["credentials", "identity", "identity_fd"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["credentials", "identity", "identity_fd", "identity_credential"])]
     url: Option<String>,
     /// PostgreSQL: the role that migrations run as
     #[arg(long)]
@@ -152,10 +158,16 @@ struct ChangeArguments {
     /// [default: /var/log/sealift/audit.jsonl where /etc/sealift/runner.toml exists, else none]
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
+    /// The key that signs a checkpoint of the audit log after each change: an OpenSSH Ed25519 file without a passphrase
+    #[arg(long, value_name = "FILE")]
+    record_key: Option<PathBuf>,
     /// How long to wait while another runner holds the lock [default: 60]
     #[arg(long, value_name = "SECONDS")]
     lock_wait: Option<u64>,
-    /// Only show what would run, as `plan` does
+    /// The permit for exactly this, which protected environments need: `sealift-keys permit` signs it
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    permit: Option<PathBuf>,
+    /// Only show what would run, as `plan` does; its `--json` is what a permit is given for
     #[arg(long)]
     dry_run: bool,
 }
@@ -225,7 +237,11 @@ pub fn run(
 }
 
 fn command(command: &Command, around: &Surroundings, process: &mut Process<'_>) -> Result<Exit, Failure> {
-    let settings = |host, bundle, change| settle(host, bundle, change, Path::new(DEFAULT_PATH));
+    let directory = (process.variable)("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let settings = |host, bundle, change| {
+        let settings = settle(host, bundle, change, Path::new(DEFAULT_PATH))?;
+        Ok::<_, Failure>(Settings { credentials_directory: directory.clone(), ..settings })
+    };
     match command {
         Command::Plan { bundle, host, reach } => {
             let settings = settings(host, Some(bundle), None)?;
@@ -237,7 +253,7 @@ fn command(command: &Command, around: &Surroundings, process: &mut Process<'_>) 
             if change.dry_run {
                 return plan::run(&host, &reach.goal(), around, process);
             }
-            change::run(&host, &reach.goal(), around, process)
+            change::run(&host, &reach.goal(), change.permit.as_deref(), around, process)
         }
         Command::Revert { bundle, host, back, change } => {
             let settings = settings(host, Some(bundle), Some(change))?;
@@ -245,7 +261,7 @@ fn command(command: &Command, around: &Surroundings, process: &mut Process<'_>) 
             if change.dry_run {
                 return plan::run(&host, &back.goal(), around, process);
             }
-            change::run(&host, &back.goal(), around, process)
+            change::run(&host, &back.goal(), change.permit.as_deref(), around, process)
         }
         Command::Status { bundle, host } => {
             let settings = settings(host, Some(bundle), None)?;
@@ -284,8 +300,11 @@ fn settle(
         database: host.database.clone(),
         environment: host.environment.clone(),
         identity: path(&host.identity)?,
+        identity_credential: host.identity_credential.clone(),
+        credentials_directory: None,
         lock_wait: change.and_then(|change| change.lock_wait),
         project: host.project.clone(),
+        record_key: path(&change.and_then(|change| change.record_key.clone()))?,
         role: host.role.clone(),
         root_min_version: None,
         root_sha256: host.root_sha256,
@@ -303,7 +322,7 @@ fn settle(
 }
 
 fn caller<'c>(host: &Host, around: &Surroundings, process: &Process<'c>) -> Caller<'c> {
-    Caller { clock: process.clock, operator: around.operator.clone(), lock_wait: host.lock_wait() }
+    Caller { clock: process.clock, operator: around.operator.clone(), lock_wait: host.lock_wait(), permit: None }
 }
 
 impl From<ConfigError> for Failure {
@@ -338,7 +357,7 @@ impl From<HostError> for Failure {
                 say("every change is audited: name the log with `--audit FILE`, or as `audit` in the configuration"),
             ),
             HostError::Missing { key: "identity" } => {
-                (Exit::Unknown, say("give the age identity of this host with `--identity FILE` or `--identity-fd N`"))
+                (Exit::Unknown, say("give the age identity of this host with `--identity FILE`, `--identity-fd N` or `--identity-credential NAME`"))
             }
             HostError::Missing { key: "trust" } => (
                 Exit::Unknown,
@@ -355,6 +374,9 @@ impl From<HostError> for Failure {
                 ),
             ),
             HostError::Url(_) => (Exit::Unknown, None),
+            HostError::NoCredentials { .. } => {
+                (Exit::Unknown, say("run this as a systemd service with `LoadCredential=`, or give `--identity FILE`"))
+            }
             HostError::Password => {
                 (Exit::Unknown, say("seal the URL with `sealift-keys credentials seal`, and give `--credentials`"))
             }
@@ -408,7 +430,6 @@ fn credentials(error: &CredentialsError) -> (Exit, Option<String>) {
             (Exit::No, say("give the identity of this host, or let the credentials be sealed to it too"))
         }
         CredentialsError::Database { .. } => (Exit::No, say("give one of these names with `--database`")),
-        CredentialsError::Id { .. } => (Exit::No, say("let them be sealed without it")),
         CredentialsError::Serial { .. } => (Exit::No, say("bring the newest sealed credentials to this host")),
         CredentialsError::Damaged { .. }
         | CredentialsError::Secrets(_)

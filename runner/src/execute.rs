@@ -160,6 +160,9 @@ impl<E: Engine> Executor<'_, E> {
         engine.create_history().await.map_err(ExecuteError::Prepare)?;
         let envelope = release.envelope().write();
         engine.evidence(release.digest(), &envelope).await.map_err(ExecuteError::Prepare)?;
+        if let Some(permit) = &plan.permit {
+            engine.evidence(permit.digest(), &permit.write()).await.map_err(ExecuteError::Prepare)?;
+        }
         if plan.first_use {
             let (manifest, environment) = (bundle.manifest(), release.environment());
             let bound = bound(manifest.engine(), environment, manifest.project(), self.permit)?;

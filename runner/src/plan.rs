@@ -3,18 +3,22 @@
 //!
 //! Pure: no database, no clock. A [`Plan`] borrows its bundle; its steps hold SQL of reviewed units only; it remembers the
 //! head of the history it was made from and is stale once that has moved. Making one changes nothing and needs no lock, so
-//! the same code answers `plan`, `--dry-run`, `apply` and `revert`. What is not handled yet is refused here: protected
-//! environments (no permits yet), an interrupted script whose unit is not exactly the one in the bundle.
+//! the same code answers `plan`, `--dry-run`, `apply` and `revert`. Whether a permit is for this plan is the business of
+//! `permit`. What is not handled yet is refused here: an interrupted script whose unit is not exactly the one in the bundle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
-use sealift_spec::Digest;
 use sealift_spec::action::Action;
+use sealift_spec::envelope::Envelope;
 use sealift_spec::history::{AppliedUnit, History, Running, Subject, Under};
 use sealift_spec::manifest::{Direction, Kind, Manifest, Unit};
-use sealift_spec::name::{Name, UnitId};
+use sealift_spec::name::{Label, Name, UnitId};
+use sealift_spec::plan::{PlanDocument, PlanStep};
+use sealift_spec::statement::first_use;
+use sealift_spec::{Digest, limit};
 use sealift_verifier::bundle::{Reviewed, VerifiedBundle};
+use sealift_verifier::permit::VerifiedPermit;
 use sealift_verifier::trust::Trust;
 
 pub use crate::plan::error::PlanError;
@@ -31,6 +35,16 @@ pub enum Goal {
     Apply(Reach),
     /// Revert applied units, the last applied first.
     Revert(Back),
+}
+
+impl Goal {
+    /// What it asks for, as plans and permits name it.
+    pub fn action(&self) -> Action {
+        match self {
+            Self::Apply(_) => Action::Apply,
+            Self::Revert(_) => Action::Revert,
+        }
+    }
 }
 
 /// How far to apply.
@@ -102,6 +116,9 @@ pub struct Plan<'b> {
     pub(crate) steps: Vec<Step<'b>>,
     /// Written as the last event.
     pub(crate) completes: Option<Vec<UnitId>>,
+    /// The permit it is executed under.
+    pub(crate) permit: Option<Envelope>,
+    database: Label,
     reached: Option<Vec<UnitId>>,
     held: Vec<UnitId>,
     left: usize,
@@ -155,6 +172,31 @@ impl<'b> Plan<'b> {
         self.reached.as_deref()
     }
 
+    /// The id of the database, or `first-use`.
+    pub fn database(&self) -> &Label {
+        &self.database
+    }
+
+    /// The document that a permit authorises.
+    pub fn document(&self, bundle: &VerifiedBundle) -> PlanDocument {
+        let step = |step: &Step<'_>| PlanStep {
+            direction: step.work.direction(),
+            id: step.id().clone(),
+            script: step.work.script().sha256,
+            unit: step.subject.digest,
+        };
+        PlanDocument {
+            action: self.action,
+            database: self.database.clone(),
+            environment: bundle.release().environment().clone(),
+            head: self.head,
+            project: bundle.manifest().project().clone(),
+            release: self.under.release,
+            schema: PlanDocument::schema(),
+            steps: self.steps.iter().map(step).collect(),
+        }
+    }
+
     /// Whether no script would run. (The history may still note that a new release has reached its heads.)
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
@@ -176,9 +218,36 @@ pub fn plan<'b>(
     history: &History,
     goal: &Goal,
 ) -> Result<Plan<'b>, PlanError> {
+    make(bundle, trust, history, goal, None)
+}
+
+/// Plans a run under a permit: what is left of it after so many scripts that are done.
+///
+/// # Errors
+/// [`PlanError`] with the first reason not to run.
+pub(crate) fn plan_under<'b>(
+    bundle: &'b VerifiedBundle,
+    trust: &Trust,
+    history: &History,
+    goal: &Goal,
+    permit: &VerifiedPermit,
+    done: usize,
+) -> Result<Plan<'b>, PlanError> {
+    make(bundle, trust, history, goal, Some((permit, done)))
+}
+
+fn make<'b>(
+    bundle: &'b VerifiedBundle,
+    trust: &Trust,
+    history: &History,
+    goal: &Goal,
+    permitted: Option<(&VerifiedPermit, usize)>,
+) -> Result<Plan<'b>, PlanError> {
     let release = bundle.release();
+    let (permit, done) = permitted.unzip();
+    let done = done.unwrap_or_default();
     let under = Under {
-        permit: None,
+        permit: permit.map(VerifiedPermit::digest),
         release: release.digest(),
         root: release.root_version(),
         sequence: release.statement().sequence,
@@ -188,9 +257,9 @@ pub fn plan<'b>(
     let choice = match goal {
         Goal::Apply(reach) => {
             survey.order(&release.statement().out_of_order)?;
-            survey.forwards(reach)?
+            survey.forwards(reach, done)?
         }
-        Goal::Revert(back) => survey.back(back)?,
+        Goal::Revert(back) => survey.back(back, done)?,
     };
     // Noting that heads were reached raises floors like any other change, so it takes what executing takes.
     if !choice.units.is_empty() || choice.completes.is_some() {
@@ -200,15 +269,19 @@ pub fn plan<'b>(
         .units
         .iter()
         .map(|&(unit, direction)| {
-            let reviewed = bundle.judge(&unit.id, trust).map_err(PlanError::Unreviewed)?;
+            let reviewed = bundle.judge_under(&unit.id, trust, permit).map_err(PlanError::Unreviewed)?;
             step(&reviewed, direction, history.running())
         })
         .collect::<Result<Vec<_>, _>>()?;
+    // A run under a permit always says when it is over: that is what spends the permit.
+    let over = permit.is_some() && (done > 0 || !steps.is_empty());
     Ok(Plan {
-        action: if matches!(goal, Goal::Apply(_)) { Action::Apply } else { Action::Revert },
+        action: goal.action(),
         head: history.head(),
         first_use: history.binding().is_none(),
-        completes: choice.completes,
+        completes: choice.completes.or_else(|| over.then(|| survey.heads(&choice.units))),
+        database: history.binding().map_or_else(first_use, |binding| binding.database.clone()),
+        permit: permit.map(|permit| permit.envelope().clone()),
         reached: choice.reached,
         held: choice.held,
         left: choice.left,
@@ -412,7 +485,22 @@ impl<'b, 'h> Survey<'b, 'h> {
         Ok(units)
     }
 
-    fn forwards(&self, reach: &Reach) -> Result<Choice<'b>, PlanError> {
+    /// The applied units that none stands on, once these have been applied and reverted.
+    fn heads(&self, units: &[(&'b Unit, Direction)]) -> Vec<UnitId> {
+        let mut applied: BTreeSet<&UnitId> = self.applied.clone();
+        for (unit, direction) in units {
+            match direction {
+                Direction::Up => applied.insert(&unit.id),
+                Direction::Down => applied.remove(&unit.id),
+            };
+        }
+        let units = self.manifest.units().iter().filter(|unit| applied.contains(&unit.id));
+        let parents: BTreeSet<&UnitId> = units.clone().flat_map(|unit| &unit.parents).collect();
+        // An event has room for so many.
+        units.map(|unit| &unit.id).filter(|id| !parents.contains(id)).take(limit::HEADS).cloned().collect()
+    }
+
+    fn forwards(&self, reach: &Reach, done: usize) -> Result<Choice<'b>, PlanError> {
         let withdrawn = self.withdrawn()?;
         let is_withdrawn = |running: &Running| withdrawn.iter().any(|unit| unit.id == running.unit.id);
         let running = match self.history.running() {
@@ -435,7 +523,7 @@ impl<'b, 'h> Survey<'b, 'h> {
         let all = units.len();
         match reach {
             Reach::Target => {}
-            Reach::Steps(steps) => units.truncate(steps.get()),
+            Reach::Steps(steps) => units.truncate(steps.get().saturating_sub(done)),
             Reach::To(id) => {
                 let goal = self.manifest.ancestors([id]);
                 let begun = running.map(|running| &running.id);
@@ -457,7 +545,7 @@ impl<'b, 'h> Survey<'b, 'h> {
         Ok(Choice { units, held, left, reached, completes })
     }
 
-    fn back(&self, back: &Back) -> Result<Choice<'b>, PlanError> {
+    fn back(&self, back: &Back, done: usize) -> Result<Choice<'b>, PlanError> {
         let running = self.running(Direction::Down)?;
         let applied = self.history.applied();
         let begun = running.map(|running| &running.id);
@@ -469,7 +557,7 @@ impl<'b, 'h> Survey<'b, 'h> {
         }
         let count = match back {
             Back::All => order.len(),
-            Back::Steps(steps) => steps.get().min(order.len()),
+            Back::Steps(steps) => steps.get().saturating_sub(done).min(order.len()),
             Back::To(id) => {
                 let known = self.manifest.unit(id.as_str()).is_some();
                 let missing = || {

@@ -13,6 +13,7 @@ use sealift_spec::history::{AppliedUnit, Binding, History, Running};
 use sealift_spec::manifest::{self, Direction, Unit};
 use sealift_spec::name::UnitId;
 use sealift_verifier::bundle::VerifiedBundle;
+use sealift_verifier::permit::VerifiedPermit;
 use sealift_verifier::trust::Trust;
 
 use crate::audit::AuditLog;
@@ -22,6 +23,7 @@ use crate::engine::sqlite::{Access, Sqlite};
 use crate::engine::{Holder, Server, SqlError, Target};
 use crate::operator::Operator;
 use crate::plan::{Goal, Plan, PlanError};
+use crate::run::station::Place;
 
 pub use crate::run::error::RunError;
 
@@ -30,22 +32,23 @@ mod station;
 
 /// One engine is chosen by the endpoint, once; everything after it is compiled for that engine.
 macro_rules! dispatch {
-    ($target:expr, $access:expr, |$engine:ident| $body:expr) => {
+    ($target:expr, $access:expr, |$place:ident| $body:expr) => {{
+        let id = $target.id.clone();
         match $target.url.endpoint.engine() {
             manifest::Engine::Postgresql => {
-                let $engine = Postgresql::new($target);
+                let $place = Place { engine: Postgresql::new($target), id };
                 $body
             }
             manifest::Engine::Sqlite => {
-                let $engine = Sqlite::new($target, $access);
+                let $place = Place { engine: Sqlite::new($target, $access), id };
                 $body
             }
             manifest::Engine::Mysql => {
-                let $engine = Mysql::new($target);
+                let $place = Place { engine: Mysql::new($target), id };
                 $body
             }
         }
-    };
+    }};
 }
 
 /// What a run is given besides the bundle and the database.
@@ -56,6 +59,8 @@ pub struct Caller<'c> {
     pub operator: Operator,
     /// How long to wait for the lock.
     pub lock_wait: Duration,
+    /// What the change is made under, where the environment is protected.
+    pub permit: Option<&'c VerifiedPermit>,
 }
 
 /// What a run tells while it goes on. Nothing depends on whether anybody listens.
@@ -195,7 +200,7 @@ pub struct Status {
 /// Looks at a database and says what [`change`] would do. Takes no lock, writes nothing.
 ///
 /// # Errors
-/// [`RunError`] with the first reason why it would be refused. Protected environments are no such reason here.
+/// [`RunError`] with the first reason why it would be refused. That a permit is missing is no such reason.
 pub async fn plan<'b>(
     target: Target,
     bundle: &'b VerifiedBundle,
@@ -203,7 +208,7 @@ pub async fn plan<'b>(
     goal: &Goal,
     caller: &Caller<'_>,
 ) -> Result<Plan<'b>, RunError> {
-    dispatch!(target, Access::Preview, |engine| station::plan(engine, bundle, trust, goal, caller).await)
+    dispatch!(target, Access::Preview, |place| station::plan(place, bundle, trust, goal, caller).await)
 }
 
 /// Applies or reverts. `audit` may be `None` only for the reserved environments `dev` and `rehearsal`.
@@ -219,7 +224,7 @@ pub async fn change(
     audit: Option<&mut AuditLog>,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, RunError> {
-    dispatch!(target, Access::Create, |engine| station::change(engine, bundle, trust, goal, caller, audit, observer)
+    dispatch!(target, Access::Create, |place| station::change(place, bundle, trust, goal, caller, audit, observer)
         .await)
 }
 
@@ -233,7 +238,7 @@ pub async fn status(
     trust: &Trust,
     caller: &Caller<'_>,
 ) -> Result<Status, RunError> {
-    dispatch!(target, Access::Preview, |engine| station::status(engine, bundle, trust, caller).await)
+    dispatch!(target, Access::Preview, |place| station::status(place, bundle, trust, caller).await)
 }
 
 /// Reads and checks the whole history; `None` when the database has never been used. Takes no lock, writes nothing, needs
@@ -242,5 +247,5 @@ pub async fn status(
 /// # Errors
 /// [`RunError`] when it cannot be read, or its chain does not hold.
 pub async fn history(target: Target) -> Result<Option<History>, RunError> {
-    dispatch!(target, Access::Read, |engine| station::history(engine).await)
+    dispatch!(target, Access::Read, |place| station::history(place.engine).await)
 }

@@ -109,7 +109,7 @@ fn target(local: &Local, project: &Project) -> Result<Target, Failure> {
         let text = format!("the URL is for {}, the project is written for {}", url.endpoint.engine(), project.flavour);
         return Err(Failure::new(Exit::No, text).hint("give the URL of a database that the project is written for"));
     }
-    Ok(Target { url, ca: None, role: None })
+    Ok(Target { url, ca: None, role: None, id: None })
 }
 
 fn history(local: &Local, project: &Project) -> Result<Option<History>, Failure> {
@@ -124,7 +124,7 @@ fn history(local: &Local, project: &Project) -> Result<Option<History>, Failure>
 }
 
 fn caller<'c>(clock: &'c dyn Fn() -> sealift_spec::Timestamp) -> Caller<'c> {
-    Caller { clock, operator: Operator::of_this_process(), lock_wait: Duration::from_secs(10) }
+    Caller { clock, operator: Operator::of_this_process(), lock_wait: Duration::from_secs(10), permit: None }
 }
 
 fn change(

@@ -1,29 +1,42 @@
 //! `sealift-runner apply` and `sealift-runner revert`.
 
+use std::path::Path;
+
 use sealift_spec::action::Action;
 use sealift_spec::manifest::Direction;
+use sealift_verifier::file::SealedFile;
+use sealift_verifier::permit::VerifiedPermit;
 use sealift_verifier::report::{Exit, Failure, Process};
+use sealift_verifier::trust::Trust;
 use serde_json::json;
 
 use super::plan::{held, migrations};
 use super::progress::Progress;
 use super::{Surroundings, caller};
 use crate::audit::AuditLog;
-use crate::host::Host;
+use crate::host::{Accepted, Host};
+use crate::permit;
 use crate::plan::Goal;
-use crate::run::{self, Finished, Outcome, RunError};
+use crate::record::RecordKey;
+use crate::run::{self, Caller, Finished, Outcome, RunError};
 use crate::runtime::block_on;
 
-pub(super) fn run(host: &Host, goal: &Goal, around: &Surroundings, process: &mut Process<'_>) -> Result<Exit, Failure> {
+pub(super) fn run(
+    host: &Host,
+    goal: &Goal,
+    permit: Option<&Path>,
+    around: &Surroundings,
+    process: &mut Process<'_>,
+) -> Result<Exit, Failure> {
     let path = host.audit()?;
     let accepted = host.accept((process.clock)())?;
+    let permit = permit.map(|path| read(path, &accepted, process)).transpose()?;
+    // Before credentials are opened, like the bundle.
+    permit::demand(accepted.bundle(), accepted.trust(), permit.as_ref()).map_err(RunError::NotPermitted)?;
     let opened = accepted.open()?;
     accepted.remember(&opened)?;
-    let mut audit = AuditLog::open(&path).map_err(RunError::Audit)?;
-    if let Some(bytes) = audit.repaired() {
-        process.warn(format_args!("the last line of the audit log was torn; its {bytes} bytes were cut off"));
-    }
-    let caller = caller(host, around, process);
+    let mut audit = open_audit(host, &path, accepted.trust(), process)?;
+    let caller = Caller { permit: permit.as_ref(), ..caller(host, around, process) };
     let (bundle, trust) = (accepted.bundle(), accepted.trust());
     let mut progress = Progress::new(process);
     let stop = progress.stop();
@@ -48,6 +61,49 @@ pub(super) fn run(host: &Host, goal: &Goal, around: &Surroundings, process: &mut
             "the server may still finish what was sent, or roll it back: look with `status` once that session is gone",
         )),
     }
+}
+
+/// Opens the audit log, with the record key where the host has one, and says what an auditor will miss.
+pub(super) fn open_audit(
+    host: &Host,
+    path: &Path,
+    trust: &Trust,
+    process: &mut Process<'_>,
+) -> Result<AuditLog, Failure> {
+    let recorders = trust.policy().recorders((process.clock)());
+    let audit = match host.record_key() {
+        Some(file) => {
+            let key = RecordKey::read(file)?;
+            if !recorders.contains_key(&key.public_key()) {
+                let id = key.public_key().id();
+                process.warn(format_args!(
+                    "the record key {id} holds no role `record`: auditors cannot use its checkpoints"
+                ));
+            }
+            AuditLog::open_signed(path, key)
+        }
+        None => {
+            if !recorders.is_empty() {
+                process.warn(
+                    "the policy has record keys and this host is configured with none: \
+                     nothing will show whether the end of its audit log was cut off; set `record-key`",
+                );
+            }
+            AuditLog::open(path)
+        }
+    };
+    let audit = audit.map_err(RunError::Audit)?;
+    if let Some(bytes) = audit.repaired() {
+        process.warn(format_args!("the last line of the audit log was torn; its {bytes} bytes were cut off"));
+    }
+    Ok(audit)
+}
+
+/// Reads and judges a permit.
+pub(super) fn read(path: &Path, accepted: &Accepted<'_>, process: &Process<'_>) -> Result<VerifiedPermit, Failure> {
+    let file = SealedFile::read(path, sealift_verifier::permit::LIMIT)?;
+    sealift_verifier::permit::verify(file.bytes(), accepted.trust(), accepted.bundle(), (process.clock)())
+        .map_err(|error| Failure::from(error).context(format!("{} rejected", path.display())))
 }
 
 fn finished(done: &[Finished], process: &mut Process<'_>) {

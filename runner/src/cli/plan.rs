@@ -45,8 +45,9 @@ fn show(accepted: &Accepted<'_>, plan: &Plan<'_>, process: &mut Process<'_>) {
             "the database has never been used; it will be bound to project {project}, environment {environment}"
         ));
     }
+    process.data("plan", &plan.document(accepted.bundle()));
     process.data(
-        "plan",
+        "summary",
         &json!({
             "action": plan.action(), "ahead": plan.ahead(), "environment": release.environment(),
             "firstUse": plan.first_use(), "head": plan.head(), "held": plan.held(), "left": plan.left(),

@@ -5,13 +5,14 @@ use std::fmt;
 use sealift_spec::Timestamp;
 use sealift_spec::history::HistoryError;
 use sealift_spec::manifest::{Flavour, ServerVersion};
-use sealift_spec::name::Name;
+use sealift_spec::name::Label;
 use sealift_verifier::report::{Exit, Failure};
 
 use crate::audit::AuditLogError;
 use crate::clock::ClockError;
 use crate::engine::{EngineError, ReadOnly};
 use crate::execute::ExecuteError;
+use crate::permit::NotPermitted;
 use crate::plan::PlanError;
 use crate::run::Finished;
 
@@ -26,11 +27,8 @@ pub enum RunError {
         /// Since when it is not valid.
         not_after: Timestamp,
     },
-    /// Changes to a protected environment need a permit.
-    Protected {
-        /// The environment.
-        environment: Name,
-    },
+    /// The environment is protected, and there is no permit for this.
+    NotPermitted(NotPermitted),
     /// No audit log was given, and the environment is not a reserved one.
     NoAudit,
     /// The audit log cannot be written.
@@ -63,6 +61,13 @@ pub enum RunError {
     NotEmpty,
     /// The history was tampered with, or is no history.
     History(HistoryError),
+    /// The credentials were sealed for another database than the one that answers.
+    OtherDatabase {
+        /// The id that was signed.
+        signed: Label,
+        /// The id in the history; `None` when the database has never been used.
+        found: Option<Label>,
+    },
     /// The bundle and the database do not fit, or a unit may not run.
     Plan(PlanError),
     /// The execution ended early.
@@ -71,6 +76,8 @@ pub enum RunError {
         done: Vec<Finished>,
         /// Why.
         source: Box<ExecuteError>,
+        /// Why the audit log does not say so, if it does not.
+        unaudited: Option<AuditLogError>,
     },
 }
 
@@ -79,11 +86,12 @@ impl fmt::Display for RunError {
         match self {
             Self::Clock(source) => write!(f, "{source}"),
             Self::Expired { not_after } => write!(f, "the release expired at {not_after}, before its turn came"),
-            Self::Protected { environment } => {
-                write!(f, "environment `{environment}` is protected, and changes to it need a permit")
-            }
+            Self::NotPermitted(source) => write!(f, "{source}"),
             Self::NoAudit => f.write_str("there is no audit log to write to"),
             Self::Audit(_) => f.write_str("nothing was changed: the audit log cannot be used"),
+            Self::Unaudited(AuditLogError::CheckpointFile { .. } | AuditLogError::NoCheckpoint { .. }) => {
+                f.write_str("the database was changed, but no checkpoint of the audit log was signed")
+            }
             Self::Unaudited(_) => f.write_str("the database was changed, but the audit log does not say how it ended"),
             Self::Random => f.write_str("the kernel gave no random bytes"),
             Self::Engine(source) => write!(f, "{source}"),
@@ -97,8 +105,18 @@ impl fmt::Display for RunError {
             Self::ReadOnly(ReadOnly::Setting) => f.write_str("the server or database is set to read-only"),
             Self::NotEmpty => f.write_str("the database has objects already, and no history of ours"),
             Self::History(source) => write!(f, "{source}"),
+            Self::OtherDatabase { signed, found: Some(found) } => {
+                write!(f, "the credentials are for database `{signed}`, the database that answers is `{found}`")
+            }
+            Self::OtherDatabase { signed, found: None } => {
+                write!(f, "the credentials are for database `{signed}`, the database that answers has never been used")
+            }
             Self::Plan(source) => write!(f, "{source}"),
-            Self::Stopped { source, .. } => write!(f, "{source}"),
+            Self::Stopped { source, unaudited: None, .. } => write!(f, "{source}"),
+            Self::Stopped { source, unaudited: Some(audit), .. } => {
+                write!(f, "{source}; and the audit log does not say how it ended: {audit}")?;
+                std::error::Error::source(audit).map_or(Ok(()), |cause| write!(f, ": {cause}"))
+            }
         }
     }
 }
@@ -110,6 +128,7 @@ impl std::error::Error for RunError {
             Self::Audit(source) | Self::Unaudited(source) => Some(source),
             Self::Engine(source) => source.source(),
             Self::History(source) => source.source(),
+            Self::NotPermitted(source) => source.source(),
             Self::Plan(source) => source.source(),
             Self::Stopped { source, .. } => source.source(),
             _ => None,
@@ -160,11 +179,12 @@ impl RunError {
         match self {
             Self::Clock(_) | Self::NoAudit | Self::Audit(_) | Self::Unaudited(_) | Self::Random => Exit::Unknown,
             Self::Expired { .. }
-            | Self::Protected { .. }
+            | Self::NotPermitted(_)
             | Self::Flavour { .. }
             | Self::TooOld { .. }
             | Self::ReadOnly(_)
             | Self::NotEmpty
+            | Self::OtherDatabase { .. }
             | Self::History(_) => Exit::No,
             Self::Engine(source) => source.exit(),
             Self::Plan(source) => source.exit(),
@@ -177,7 +197,7 @@ impl RunError {
         Some(match self {
             Self::Clock(_) => "set the clock of this host".to_owned(),
             Self::Expired { .. } => "pack and sign it again".to_owned(),
-            Self::Protected { .. } => "this version has no permits yet: only `plan` and `status` work there".to_owned(),
+            Self::NotPermitted(source) => return source.hint(),
             Self::NoAudit => "name the audit log in the configuration".to_owned(),
             Self::Unaudited(_) => "what happened stands in the history of the database: see `history`".to_owned(),
             Self::Engine(source) => return source.hint(),
@@ -187,6 +207,11 @@ impl RunError {
             Self::ReadOnly(ReadOnly::Replica) => "connect to the primary".to_owned(),
             Self::NotEmpty => {
                 "the first run needs an empty database; check that this is the one that was meant".to_owned()
+            }
+            Self::OtherDatabase { .. } => {
+                "check which database this is; after a restore or for a clone that was meant, `rebind` gives it a new id, \
+                 and the credentials are sealed for that one"
+                    .to_owned()
             }
             Self::History(_) => {
                 "the history is hash-chained and was changed by somebody: compare it with the audit log \

@@ -3,6 +3,7 @@
 use sealift_spec::audit::{Note, Result as End};
 use sealift_spec::history::History;
 use sealift_spec::manifest::Manifest;
+use sealift_spec::name::Label;
 use sealift_verifier::bundle::VerifiedBundle;
 use sealift_verifier::trust::Trust;
 
@@ -10,6 +11,7 @@ use crate::audit::AuditLog;
 use crate::clock;
 use crate::engine::{Engine, Server};
 use crate::execute::{Execution, Lock, LockError, execute, random};
+use crate::permit::{self, NoPlan, NotPermitted};
 use crate::plan::{Goal, Plan, Reach, plan as make};
 use crate::run::{Caller, Notice, Observer, Outcome, RunError, Status};
 
@@ -22,14 +24,37 @@ impl From<LockError> for RunError {
     }
 }
 
+impl From<NotPermitted> for RunError {
+    fn from(source: NotPermitted) -> Self {
+        Self::NotPermitted(source)
+    }
+}
+
+impl From<NoPlan> for RunError {
+    fn from(error: NoPlan) -> Self {
+        match error {
+            NoPlan::Plan(source) => Self::Plan(source),
+            NoPlan::NotPermitted(source) => Self::NotPermitted(source),
+        }
+    }
+}
+
+/// An engine, and the id that the database behind it must have, if the credentials name one.
+pub(super) struct Place<E> {
+    pub(super) engine: E,
+    pub(super) id: Option<Label>,
+}
+
 pub(super) async fn plan<'b, E: Engine>(
-    mut engine: E,
+    place: Place<E>,
     bundle: &'b VerifiedBundle,
     trust: &Trust,
     goal: &Goal,
     caller: &Caller<'_>,
 ) -> Result<Plan<'b>, RunError> {
+    let Place { mut engine, id } = place;
     let (_, history) = look(&mut engine, bundle.manifest()).await?;
+    recognise(id.as_ref(), &history)?;
     believe(caller, &history, None)?;
     let plan = make(bundle, trust, &history, goal)?;
     unused(&mut engine, &history).await?;
@@ -38,12 +63,14 @@ pub(super) async fn plan<'b, E: Engine>(
 }
 
 pub(super) async fn status<E: Engine>(
-    mut engine: E,
+    place: Place<E>,
     bundle: &VerifiedBundle,
     trust: &Trust,
     caller: &Caller<'_>,
 ) -> Result<Status, RunError> {
+    let Place { mut engine, id } = place;
     let (server, history) = look(&mut engine, bundle.manifest()).await?;
+    recognise(id.as_ref(), &history)?;
     believe(caller, &history, None)?;
     engine.close().await;
     let (plan, refusal) = match make(bundle, trust, &history, &Goal::Apply(Reach::Target)) {
@@ -71,7 +98,7 @@ pub(super) async fn history<E: Engine>(mut engine: E) -> Result<Option<History>,
 }
 
 pub(super) async fn change<E: Engine>(
-    mut engine: E,
+    place: Place<E>,
     bundle: &VerifiedBundle,
     trust: &Trust,
     goal: &Goal,
@@ -79,11 +106,10 @@ pub(super) async fn change<E: Engine>(
     mut audit: Option<&mut AuditLog>,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, RunError> {
+    let Place { mut engine, id } = place;
     let release = bundle.release();
     let environment = release.environment();
-    if trust.policy().environments.get(environment).is_some_and(|rules| rules.protected) {
-        return Err(RunError::Protected { environment: environment.clone() });
-    }
+    let permit = permit::demand(bundle, trust, caller.permit)?;
     if audit.is_none() && !environment.is_reserved_environment() {
         return Err(RunError::NoAudit);
     }
@@ -94,13 +120,19 @@ pub(super) async fn change<E: Engine>(
         return Err(RunError::ReadOnly(reason));
     }
     let mut lock = Lock::take(engine, bundle.manifest().project(), caller.lock_wait, observer).await?;
+    recognise(id.as_ref(), lock.history())?;
     // The second judgement of time: waiting for the lock may have taken a while.
     believe(caller, lock.history(), audit.as_deref())?;
     let (now, not_after) = ((caller.clock)(), release.statement().not_after.min(trust.expires()));
     if now >= not_after {
         return Err(RunError::Expired { not_after });
     }
-    let plan = make(bundle, trust, lock.history(), goal)?;
+    let plan = match permit {
+        None => make(bundle, trust, lock.history(), goal)?,
+        Some(permit) => {
+            permit::fit(permit, goal.action(), lock.history(), now)?.plan(bundle, trust, lock.history(), goal)?
+        }
+    };
     if !plan.is_nothing() && plan.first_use() && lock.engine().has_objects().await? {
         return Err(RunError::NotEmpty);
     }
@@ -120,7 +152,7 @@ pub(super) async fn change<E: Engine>(
     observer.notice(Notice::Planned { plan: &plan });
     let run = random::<8>().ok_or(RunError::Random)?;
     if let Some(log) = audit.as_deref_mut() {
-        let intent = intent(&plan, bundle, lock.history())?;
+        let intent = intent(&plan, bundle);
         log.append((caller.clock)(), &caller.operator, &run, intent).map_err(RunError::Audit)?;
     }
     let Execution { done, end } = execute(plan, &mut lock, bundle, caller, &run, observer).await;
@@ -141,7 +173,7 @@ pub(super) async fn change<E: Engine>(
     outcome.binding = lock.history().binding().cloned();
     lock.release().await;
     match end {
-        Err(source) => Err(RunError::Stopped { done, source: Box::new(source) }),
+        Err(source) => Err(RunError::Stopped { done, source: Box::new(source), unaudited: noted.err() }),
         Ok(()) => {
             noted.map_err(RunError::Unaudited)?;
             outcome.done = done;
@@ -157,6 +189,17 @@ async fn look<E: Engine>(engine: &mut E, manifest: &Manifest) -> Result<(Server,
     judge(&server, manifest)?;
     let rows = engine.history().await?;
     Ok((server, History::read(rows.unwrap_or_default())?))
+}
+
+/// Whether the database is the one that the credentials were sealed for. A name in a network may lead to another one.
+fn recognise(id: Option<&Label>, history: &History) -> Result<(), RunError> {
+    let found = history.binding().map(|binding| &binding.database);
+    match id {
+        Some(signed) if found != Some(signed) => {
+            Err(RunError::OtherDatabase { signed: signed.clone(), found: found.cloned() })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn judge(server: &Server, manifest: &Manifest) -> Result<(), RunError> {
@@ -186,19 +229,16 @@ fn believe(caller: &Caller<'_>, history: &History, audit: Option<&AuditLog>) -> 
     Ok(())
 }
 
-fn intent(plan: &Plan<'_>, bundle: &VerifiedBundle, history: &History) -> Result<Note, RunError> {
-    // A database that has never been used has no id yet; its first event will tell.
-    let first = || "first-use".parse().map_err(|_| RunError::Random);
-    let database = history.binding().map_or_else(first, |binding| Ok(binding.database.clone()))?;
-    Ok(Note::Intent {
+fn intent(plan: &Plan<'_>, bundle: &VerifiedBundle) -> Note {
+    Note::Intent {
         action: plan.action(),
-        database,
+        database: plan.database().clone(),
         environment: bundle.release().environment().clone(),
         head: plan.head(),
         project: bundle.manifest().project().clone(),
         under: plan.under().clone(),
         units: plan.steps().iter().map(|step| step.id().clone()).collect(),
-    })
+    }
 }
 
 /// An error with all its causes on one line.
@@ -208,6 +248,16 @@ fn chain(error: &crate::execute::ExecuteError) -> String {
     while let Some(error) = cause {
         text = format!("{text}: {error}");
         cause = error.source();
+    }
+    cut(text)
+}
+
+/// As much of an error as a record takes: servers quote statements, which may be long.
+fn cut(mut text: String) -> String {
+    const LONGEST: usize = 16 * 1024;
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push_str(" .. (cut)");
     }
     text
 }
