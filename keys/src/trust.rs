@@ -1,4 +1,4 @@
-//! Trust roots in the making: from a description of people, roles and environments to `1.root.json` and `1.policy.json`
+//! Trust roots in the making: from a description of people, roles and environments to `N.root.json` and `N.policy.json`
 //! (`trust.md` sections 2, 3 and 7).
 //!
 //! [`Draft`] makes any root that hosts would accept, also those of the reserved environments that live in memory only.
@@ -15,9 +15,11 @@ use sealift_spec::statement::{Content, PredicateKind};
 use sealift_spec::{Digest, Timestamp};
 
 pub mod assessment;
+pub mod difference;
 pub mod folder;
 pub mod problem;
 pub mod source;
+pub mod update;
 
 /// Every kind of statement there is.
 pub const STATEMENTS: [PredicateKind; 4] =

@@ -444,7 +444,9 @@ fn every_command_explains_itself() {
         "identity --help",
         "trust --help",
         "trust draft --help",
+        "trust diff --help",
         "trust sign --help",
+        "trust update --help",
         "trust show --help",
         "credentials --help",
         "credentials seal --help",
@@ -460,6 +462,6 @@ fn every_command_explains_itself() {
             assert!(same_line || next_line, "{line}: {text}");
         }
     }
-    desk.keys("trust diff").expect(2).says("unrecognized subcommand");
+    desk.keys("trust undo").expect(2).says("unrecognized subcommand");
     desk.keys("generate --holder a/b --out x --no-passphrase").expect(2).says("a person is 1 to 128");
 }

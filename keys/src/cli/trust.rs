@@ -5,21 +5,24 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use sealift_spec::name::Person;
 use sealift_spec::policy::{Environment, Policy, Requirement};
-use sealift_spec::text::Plain;
-use sealift_verifier::file as files;
 use sealift_verifier::report::{Exit, Failure, Process};
 use serde_json::{Value, json};
 
 use crate::trust::assessment::{self, Assessment};
 use crate::trust::folder::{self, Claimed};
 use crate::trust::problem::SourceError;
-use crate::trust::source::{self, Compiled};
 
+mod diff;
+mod draft;
 mod show;
+mod update;
 
 #[derive(Subcommand)]
 pub(super) enum Trust {
-    /// Compile trust.toml into 1.root.json and 1.policy.json, and print the digest that hosts pin
+    /// Compile trust.toml into N.root.json and N.policy.json, and print the digest that hosts pin
+    ///
+    /// The first root is version 1. Every later one follows a directory of roots, given with --previous, which is
+    /// verified from the pinned digest first, and is signed by the holders of the root before and by its own.
     ///
     /// trust.toml names people and their keys, roles, and what each environment requires:
     ///
@@ -43,45 +46,46 @@ pub(super) enum Trust {
     ///
     ///   [root]                                # optional
     ///   expires-in-days = 180                 # at most 400
+    ///   warning-days = 30                     # hosts warn so long before
     ///
     ///   [predicates]                          # optional: which roles may sign which statement
     ///   review = ["review"]
     ///
     ///   [revoked]                             # optional
     ///   keys = ["SHA256:.."]                  # and contents, releases, units: SHA-256 digests
+    ///
+    ///   [validity."SHA256:.."]                # optional: when a key may be used
+    ///   not-before = "2027-01-01T00:00:00Z"
+    ///   not-after = "2027-07-01T00:00:00Z"
     #[command(verbatim_doc_comment)]
-    Draft(Draft),
-    /// Add a signature to a root, as one of its holders
+    Draft(draft::Draft),
+    /// Add a signature to a root, as a holder of it or of the one before
     Sign(Sign),
+    /// Say in words what the newest root and policy change against the ones before
+    Diff(diff::Diff),
     /// Show in words what a trust directory says
     Show(show::Show),
-}
-
-#[derive(Args)]
-pub(super) struct Draft {
-    /// The description of people, roles and environments
-    #[arg(value_name = "TRUST.toml")]
-    source: PathBuf,
-    /// The folder for the two files; made if it does not exist, refused if it holds roots already
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    /// Copy newer roots and policies into a host's trust directory, after verifying all of them
+    Update(update::Update),
 }
 
 #[derive(Args)]
 pub(super) struct Sign {
-    /// The root to sign, DIR/1.root.json, with its policy beside it
+    /// The root to sign, DIR/N.root.json, with its policy and the root and policy before it beside it
     #[arg(value_name = "ROOT")]
     root: PathBuf,
-    /// The private key of a root holder
+    /// The private key of a holder of this root or of the one before
     #[arg(long, value_name = "KEY")]
     key: PathBuf,
 }
 
 pub(super) fn run(command: &Trust, process: &mut Process<'_>) -> Result<Exit, Failure> {
     match command {
-        Trust::Draft(arguments) => draft(arguments, process),
+        Trust::Draft(arguments) => draft::run(arguments, process),
         Trust::Sign(arguments) => sign(arguments, process),
+        Trust::Diff(arguments) => diff::run(arguments, process),
         Trust::Show(arguments) => show::run(arguments, process),
+        Trust::Update(arguments) => update::run(arguments, process),
     }
 }
 
@@ -92,91 +96,76 @@ impl From<SourceError> for Failure {
     }
 }
 
-fn draft(arguments: &Draft, process: &mut Process<'_>) -> Result<Exit, Failure> {
-    let Draft { source: path, out } = arguments;
-    let (file, metadata) = files::open(path)?;
-    let bytes = files::read_all(file, metadata.len(), path, source::LIMIT)?;
-    let name = Plain(&path.to_string_lossy()).to_string();
-    let text = String::from_utf8(bytes).map_err(|_| Failure::new(Exit::No, format!("`{name}` is not UTF-8 text")))?;
-    let Compiled { draft, environments, warnings } = source::compile(&text, (process.clock)())
-        .map_err(|error| Failure::from(error).context(format!("`{name}` makes no trust root")))?;
-    folder::write(out, &draft)?;
-    let (root, digest) = (draft.root.root(), draft.root.digest());
-    for warning in &warnings {
-        process.warn(warning);
-    }
-    for (environment, assessment) in &environments {
-        let rules = &draft.policy().environments[environment];
-        process.note(heading(environment.as_str(), rules));
-        for line in requirements(draft.policy(), rules).into_iter().chain(facts(assessment)) {
-            process.note(format_args!("  {line}"));
-        }
-    }
-    process.note(format_args!(
-        "root {}, valid until {}, takes {} of {} signatures: `sealift-keys trust sign {} --key KEY`",
-        root.version,
-        root.expires,
-        root.threshold,
-        root.keys.len(),
-        out.join("1.root.json").display()
-    ));
-    process.note("hosts pin this digest of it as root-sha256; signatures do not change it:");
-    process.say(digest);
-    process.data(
-        "trust-draft",
-        &json!({
-            "rootSha256": digest, "version": root.version, "expires": root.expires, "threshold": root.threshold,
-            "keys": root.keys.len(), "policySha256": root.policy.sha256, "folder": out,
-            "environments": environments.iter().map(|(name, assessment)| environment_json(
-                name.as_str(), &draft.policy().environments[name], Some(assessment))).collect::<Vec<_>>(),
-            "warnings": warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        }),
-    );
-    Ok(Exit::Done)
-}
-
 fn sign(arguments: &Sign, process: &mut Process<'_>) -> Result<Exit, Failure> {
     let Sign { root: path, key } = arguments;
     // Whatever is wrong with the root is said before anybody types a passphrase.
     folder::read_root(path)?;
     let signer = super::signer(key, process)?;
     let (claimed, key_id) = folder::sign(path, &signer, (process.clock)())?;
-    let tally = Tally::of(&claimed);
     let (root, digest) = (claimed.root.root(), claimed.root.digest());
-    let by = claimed.policy.holder(&signer.public_key()).map_or_else(|| key_id.to_string(), ToString::to_string);
-    process.say(format_args!("root {} signed by {by}: {tally}", root.version));
+    let holder = claimed.policy.holder(&signer.public_key());
+    let before = claimed.before.as_ref().and_then(|before| before.policy.holder(&signer.public_key()));
+    let by = holder.or(before).map_or_else(|| key_id.to_string(), ToString::to_string);
+    let tallies = Tally::all(&claimed);
+    match &*tallies {
+        [own] => process.say(format_args!("root {} signed by {by}: {own}", root.version)),
+        all => {
+            process.say(format_args!("root {} signed by {by}", root.version));
+            for tally in all {
+                process.say(format_args!("  by holders of root {}: {tally}", tally.judge));
+            }
+        }
+    }
     process.say(format_args!("  digest {digest}"));
+    let own = &tallies[tallies.len() - 1];
     process.data(
         "trust-signature",
         &json!({
-            "version": root.version, "rootSha256": digest, "key": key_id, "by": by, "signed": tally.signed,
-            "threshold": tally.threshold, "missing": tally.missing(),
+            "version": root.version, "rootSha256": digest, "key": key_id, "by": by, "signed": own.signed,
+            "threshold": own.threshold, "missing": own.missing(), "thresholds": tallies.iter().map(Tally::value).collect::<Vec<_>>(),
         }),
     );
     Ok(Exit::Done)
 }
 
-/// How far the signatures of a root have come.
+/// How far the signatures of a root by the keys of one root have come.
 struct Tally {
+    /// The root whose keys are counted.
+    judge: u64,
     signed: Vec<String>,
     open: Vec<String>,
     threshold: u64,
 }
 
 impl Tally {
-    fn of(claimed: &Claimed) -> Self {
-        let (signed, open): (Vec<_>, Vec<_>) = claimed.holders().into_iter().partition(|holder| holder.signed);
+    /// By the holders of the root before, if there is one, and last by its own.
+    fn all(claimed: &Claimed) -> Vec<Self> {
+        let before = claimed.before.as_ref().zip(claimed.holders_before());
+        let before = before.map(|(before, holders)| Self::count(before, holders));
+        before.into_iter().chain([Self::count(claimed, claimed.holders())]).collect()
+    }
+
+    fn count(judge: &Claimed, holders: Vec<folder::RootHolder>) -> Self {
+        let (signed, open): (Vec<_>, Vec<_>) = holders.into_iter().partition(|holder| holder.signed);
         let names = |holders: Vec<folder::RootHolder>| {
             let name = |holder: folder::RootHolder| {
                 holder.person.as_ref().map_or_else(|| holder.key.id().to_string(), Person::to_string)
             };
             holders.into_iter().map(name).collect()
         };
-        Self { signed: names(signed), open: names(open), threshold: claimed.root.root().threshold }
+        let judge = judge.root.root();
+        Self { judge: judge.version, signed: names(signed), open: names(open), threshold: judge.threshold }
     }
 
     fn missing(&self) -> u64 {
         self.threshold.saturating_sub(self.signed.len() as u64)
+    }
+
+    fn value(&self) -> Value {
+        json!({
+            "root": self.judge, "signed": self.signed, "open": self.open, "threshold": self.threshold,
+            "missing": self.missing(),
+        })
     }
 }
 
@@ -203,7 +192,11 @@ fn requirements(policy: &Policy, environment: &Environment) -> Vec<String> {
         let eligible = join(assessment::eligible(policy, requirement));
         format!("{statement}: {people} of role `{role}` ({eligible})")
     };
-    environment.require.iter().map(line).collect()
+    let age = environment
+        .max_age_days
+        .map(|days| format!("releases that became valid more than {days} days ago are refused"));
+    let floor = environment.min_sequence.map(|sequence| format!("releases before sequence {sequence} are refused"));
+    environment.require.iter().map(line).chain(age).chain(floor).collect()
 }
 
 fn facts(assessment: &Assessment) -> Vec<String> {
@@ -223,6 +216,7 @@ fn join<'p>(people: impl IntoIterator<Item = &'p Person>) -> String {
 fn environment_json(name: &str, environment: &Environment, assessment: Option<&Assessment>) -> Value {
     json!({
         "name": name, "protected": environment.protected, "require": environment.require,
+        "maxAgeDays": environment.max_age_days, "minSequence": environment.min_sequence,
         "smallestSet": assessment.map(|a| a.smallest), "example": assessment.map(|a| &a.example),
         "impossibleWithout": assessment.map(|a| &a.indispensable),
     })

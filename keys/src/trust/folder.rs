@@ -32,6 +32,8 @@ pub struct Claimed {
     pub root: RootFile,
     /// The policy it names by digest.
     pub policy: Policy,
+    /// The root before it, whose holders sign it too.
+    pub before: Option<Box<Claimed>>,
 }
 
 /// A holder of a root key.
@@ -100,6 +102,13 @@ pub enum FolderError {
         /// Why.
         source: PolicyError,
     },
+    /// The root before it does not lie beside it.
+    Alone {
+        /// The root.
+        path: PathBuf,
+        /// Its version.
+        version: u64,
+    },
     /// A signature that is there does not verify.
     BadSignature {
         /// The file.
@@ -136,6 +145,9 @@ impl fmt::Display for FolderError {
                 )
             }
             Self::Policy { path, .. } => write!(f, "`{}` is refused", path.display()),
+            Self::Alone { path, version } => {
+                write!(f, "root {} does not lie beside `{}`", version - 1, path.display())
+            }
             Self::BadSignature { path, key_id } => {
                 write!(f, "a signature in `{}` does not verify: the one by TUF key `{key_id}`", path.display())
             }
@@ -175,6 +187,9 @@ impl From<FolderError> for Failure {
                 Some("draft into a new directory".to_owned())
             }
             FolderError::Name { .. } => Some("give it as DIR/1.root.json".to_owned()),
+            FolderError::Alone { .. } => {
+                Some("keep the directory together: the holders of the root before sign this one too".to_owned())
+            }
             FolderError::PolicyDigest { .. } => Some("get both files anew from where the root was drafted".to_owned()),
             FolderError::BadSignature { .. } => Some("get the file anew from where the root was drafted".to_owned()),
             FolderError::Expired { .. } => Some("draft a new one".to_owned()),
@@ -187,17 +202,19 @@ impl From<FolderError> for Failure {
     }
 }
 
-/// Writes a first root and its policy into a directory, which is made if it does not exist. Both or neither are written.
+/// Writes the roots and policies that a draft follows, and the draft, into a directory, which is made if it does not
+/// exist. All are written or none.
 ///
 /// # Errors
 /// [`FolderError::Occupied`] when there are roots or policies already; [`FolderError::Folder`]; [`FolderError::Write`].
-pub fn write(folder: &Path, draft: &Draft) -> Result<(), FolderError> {
+pub fn write(folder: &Path, earlier: &[(Vec<u8>, Vec<u8>)], draft: &Draft) -> Result<(), FolderError> {
     let failed = |source| FolderError::Folder { path: folder.to_owned(), source };
     let made = match DirBuilder::new().mode(0o755).create(folder) {
         Ok(()) => true,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
         Err(error) => return Err(failed(error)),
     };
+    let mut written = Vec::new();
     let result = (|| {
         for entry in std::fs::read_dir(folder).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
@@ -205,17 +222,40 @@ pub fn write(folder: &Path, draft: &Draft) -> Result<(), FolderError> {
                 return Err(FolderError::Occupied { path: folder.to_owned(), name });
             }
         }
-        let version = draft.root.root().version;
-        let policy = folder.join(format!("{version}.policy.json"));
-        let root = folder.join(format!("{version}.root.json"));
-        // The root last: without it the policy means nothing.
-        file::create_both((&policy, draft.policy_bytes(), 0o644), (&root, &draft.root.write(), 0o644))
-            .map_err(FolderError::Write)
+        for (index, (root, policy)) in earlier.iter().enumerate() {
+            for (path, bytes) in names(folder, index as u64 + 1).into_iter().zip([policy, root]) {
+                file::create(&path, bytes, 0o644).map_err(FolderError::Write)?;
+                written.push(path);
+            }
+        }
+        add(folder, draft)
     })();
-    if made && result.is_err() {
-        let _ = std::fs::remove_dir(folder);
+    if result.is_err() {
+        // Ours, since they were created a moment ago.
+        for path in &written {
+            let _ = std::fs::remove_file(path);
+        }
+        if made {
+            let _ = std::fs::remove_dir(folder);
+        }
     }
     result
+}
+
+/// Writes a draft beside the roots that it follows. Both files are written or none.
+///
+/// # Errors
+/// [`FolderError::Write`], also when the next version is there already.
+pub fn add(folder: &Path, draft: &Draft) -> Result<(), FolderError> {
+    let [policy, root] = names(folder, draft.root.root().version);
+    // The root last: without it the policy means nothing.
+    file::create_both((&policy, draft.policy_bytes(), 0o644), (&root, &draft.root.write(), 0o644))
+        .map_err(FolderError::Write)
+}
+
+/// The names of a policy and its root, in the order in which they are written.
+pub(crate) fn names(folder: &Path, version: u64) -> [PathBuf; 2] {
+    ["policy", "root"].map(|kind| folder.join(format!("{version}.{kind}.json")))
 }
 
 /// Reads the newest root of a directory and its policy.
@@ -230,11 +270,24 @@ pub fn read(folder: &Path) -> Result<Claimed, FolderError> {
     read_root(&newest.ok_or_else(|| FolderError::Empty { path: folder.to_owned() })?)
 }
 
-/// Reads `N.root.json` and `N.policy.json` beside it.
+/// Reads `N.root.json` and `N.policy.json` beside it, and the pair before, if N is not 1.
 ///
 /// # Errors
 /// [`FolderError`].
 pub fn read_root(path: &Path) -> Result<Claimed, FolderError> {
+    let claimed = read_pair(path)?;
+    let version = claimed.root.root().version;
+    if version == 1 {
+        return Ok(claimed);
+    }
+    let before = path.with_file_name(format!("{}.root.json", version - 1));
+    if before.symlink_metadata().is_err() {
+        return Err(FolderError::Alone { path: path.to_owned(), version });
+    }
+    Ok(Claimed { before: Some(Box::new(read_pair(&before)?)), ..claimed })
+}
+
+fn read_pair(path: &Path) -> Result<Claimed, FolderError> {
     let version = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".root.json"));
     let version = version.ok_or_else(|| FolderError::Name { path: path.to_owned() })?;
     let root = RootFile::read(&read_file(path, limit::ROOT)?)
@@ -249,7 +302,7 @@ pub fn read_root(path: &Path) -> Result<Claimed, FolderError> {
         return Err(FolderError::PolicyDigest { path: policy_path, expected: expected.sha256, found });
     }
     let policy = Policy::read(&bytes).map_err(|source| FolderError::Policy { path: policy_path, source })?;
-    Ok(Claimed { root, policy })
+    Ok(Claimed { root, policy, before: None })
 }
 
 fn read_file(path: &Path, limit: usize) -> Result<Vec<u8>, FolderError> {
@@ -261,26 +314,37 @@ fn read_file(path: &Path, limit: usize) -> Result<Vec<u8>, FolderError> {
 impl Claimed {
     /// The holders of the root's keys, and who of them has signed.
     pub fn holders(&self) -> Vec<RootHolder> {
+        self.signed_by(self)
+    }
+
+    /// The holders of the keys of the root before it, and who of them has signed this one.
+    pub fn holders_before(&self) -> Option<Vec<RootHolder>> {
+        self.before.as_ref().map(|before| self.signed_by(before))
+    }
+
+    fn signed_by(&self, judge: &Self) -> Vec<RootHolder> {
         let holder = |key: &PublicKey| {
             let by_key = |signature: &&sealift_spec::root::RootSignature| signature.key_id == tuf_key_id(key);
             let found = self.root.signatures().iter().find(by_key);
             let verified = found.and_then(|found| signature::verify(self.root.signed_bytes(), &found.bytes, [key]));
-            RootHolder { key: *key, person: self.policy.holder(key).cloned(), signed: verified.is_some() }
+            RootHolder { key: *key, person: judge.policy.holder(key).cloned(), signed: verified.is_some() }
         };
-        let mut holders: Vec<RootHolder> = self.root.root().keys.iter().map(holder).collect();
+        let mut holders: Vec<RootHolder> = judge.root.root().keys.iter().map(holder).collect();
         holders.sort_by(|a, b| a.person.cmp(&b.person));
         holders
     }
 
-    /// The signatures that no key of the root explains.
+    /// The signatures that no key of the root or of the one before it explains.
     pub fn unexplained(&self) -> BTreeSet<Digest> {
+        let holders = self.holders().into_iter().chain(self.holders_before().into_iter().flatten());
         let good: BTreeSet<Digest> =
-            self.holders().iter().filter(|holder| holder.signed).map(|holder| tuf_key_id(&holder.key)).collect();
+            holders.filter(|holder| holder.signed).map(|holder| tuf_key_id(&holder.key)).collect();
         self.root.signatures().iter().map(|made| made.key_id).filter(|key_id| !good.contains(key_id)).collect()
     }
 }
 
-/// Adds one signature to `N.root.json`, and returns the file as it is now and the key that signed.
+/// Adds one signature to `N.root.json`, by a holder of it or of the root before, and returns the file as it is now and the
+/// key that signed.
 ///
 /// # Errors
 /// [`FolderError`]; the file is then as it was.
@@ -293,7 +357,8 @@ pub fn sign(path: &Path, signer: &Signer, now: Timestamp) -> Result<(Claimed, Ke
     if let Some(key_id) = claimed.unexplained().into_iter().next() {
         return Err(FolderError::BadSignature { path: path.to_owned(), key_id });
     }
-    signer.sign_root(&mut claimed.root).map_err(FolderError::Sign)?;
+    let before = claimed.before.as_ref().map(|before| before.root.root().keys.clone()).unwrap_or_default();
+    signer.sign_next_root(&mut claimed.root, &before).map_err(FolderError::Sign)?;
     sealift_verifier::file::write(path, &claimed.root.write(), 0o644, true)
         .map_err(|source| FolderError::Write(WriteError::Io { path: path.to_owned(), source }))?;
     Ok((claimed, signer.public_key().id()))

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use sealift_spec::Timestamp;
 use sealift_spec::key::KeyId;
 use sealift_spec::name::{Name, Person};
 use sealift_spec::statement::PredicateKind;
@@ -287,6 +288,15 @@ pub enum Warning {
         /// The key.
         key_id: KeyId,
     },
+    /// A listed key is valid no more.
+    KeyEnded {
+        /// Whose.
+        person: Person,
+        /// The key.
+        key_id: KeyId,
+        /// Since when.
+        not_after: Timestamp,
+    },
     /// Somebody holds no role.
     Idle {
         /// Who.
@@ -314,6 +324,9 @@ impl fmt::Display for Warning {
             }
             Self::RevokedKey { person, key_id } => {
                 write!(f, "key `{key_id}` of `{person}` is revoked and counts nowhere")
+            }
+            Self::KeyEnded { person, key_id, not_after } => {
+                write!(f, "key `{key_id}` of `{person}` is valid no more, since {not_after}")
             }
             Self::Idle { person } => write!(f, "`{person}` holds no role"),
         }

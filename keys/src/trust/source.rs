@@ -108,11 +108,19 @@ pub struct Compiled {
 /// # Errors
 /// [`SourceError`].
 pub fn compile(text: &str, now: Timestamp) -> Result<Compiled, SourceError> {
+    compile_next(text, now, 0)
+}
+
+/// Compiles a `trust.toml` into the root that follows version `before`.
+///
+/// # Errors
+/// [`SourceError`].
+pub fn compile_next(text: &str, now: Timestamp, before: u64) -> Result<Compiled, SourceError> {
     let wire: Wire = toml::from_str(text).map_err(|error| {
         let message = shape(error.message());
         refuse(text, error.span().as_ref(), Problem::Shape { message })
     })?;
-    Compiler { text, warnings: Vec::new() }.compile(wire, now)
+    Compiler { text, warnings: Vec::new() }.compile(wire, now, before + 1)
 }
 
 /// The reader's words, on one line and in plain ASCII.
@@ -135,7 +143,7 @@ impl Compiler<'_> {
         refuse(self.text, Some(&at.span()), problem)
     }
 
-    fn compile(mut self, wire: Wire, now: Timestamp) -> Result<Compiled, SourceError> {
+    fn compile(mut self, wire: Wire, now: Timestamp, version: u64) -> Result<Compiled, SourceError> {
         let whole = |problem| SourceError { line: None, problem };
         let days = *wire.root.expires_in_days.get_ref();
         if !(1..=LONGEST_DAYS).contains(&days) {
@@ -175,8 +183,8 @@ impl Compiler<'_> {
             let assessment = self.environment(name, environment, &policy)?;
             assessments.insert(name.get_ref().clone(), assessment);
         }
-        self.look_at_people(&policy, &keys);
-        let terms = Terms { version: 1, expires: now.plus(days * DAY), keys, threshold };
+        self.look_at_people(&policy, &keys, now);
+        let terms = Terms { version, expires: now.plus(days * DAY), keys, threshold };
         let draft = Draft::new(policy, terms).map_err(|error| whole(Problem::Draft(error)))?;
         Ok(Compiled { draft, environments: assessments, warnings: self.warnings })
     }
@@ -308,7 +316,7 @@ impl Compiler<'_> {
         Ok(assessment)
     }
 
-    fn look_at_people(&mut self, policy: &Policy, root_keys: &[PublicKey]) {
+    fn look_at_people(&mut self, policy: &Policy, root_keys: &[PublicKey], now: Timestamp) {
         for (person, member) in &policy.people {
             let holds_root = member.keys.iter().any(|key| root_keys.contains(key));
             if holds_root && member.kind == Holder::Service {
@@ -316,6 +324,13 @@ impl Compiler<'_> {
             }
             for key in member.keys.iter().filter(|key| policy.revoked.keys.contains(&key.id())) {
                 self.warnings.push(Warning::RevokedKey { person: person.clone(), key_id: key.id() });
+            }
+            for key in &member.keys {
+                let key_id = key.id();
+                let ended = policy.validity.get(&key_id).and_then(|validity| validity.not_after);
+                if let Some(not_after) = ended.filter(|time| *time <= now) {
+                    self.warnings.push(Warning::KeyEnded { person: person.clone(), key_id, not_after });
+                }
             }
             if !holds_root && assessment::roles_of(policy, person).is_empty() {
                 self.warnings.push(Warning::Idle { person: person.clone() });

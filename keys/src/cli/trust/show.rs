@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
-use sealift_spec::policy::{Holder, Revoked};
+use sealift_spec::policy::{Holder, Revoked, Validity};
 use sealift_spec::root::tuf_key_id;
 use sealift_spec::{Digest, Timestamp};
 use sealift_verifier::report::{Exit, Failure, Process};
@@ -29,8 +29,11 @@ pub(super) fn run(arguments: &Show, process: &mut Process<'_>) -> Result<Exit, F
     let now = (process.clock)();
     if let Some(pinned) = arguments.root_sha256 {
         let files = TrustFiles::read(&arguments.folder)?;
-        Trust::verify(&files, pinned, 0, now)
+        let trust = Trust::verify(&files, pinned, 0, now)
             .map_err(|error| Failure::from(error).context(format!("`{}` rejected", arguments.folder.display())))?;
+        if let Some(warning) = trust.warning() {
+            process.warn(warning);
+        }
     }
     let claimed = folder::read(&arguments.folder)?;
     let verified = arguments.root_sha256.is_some();
@@ -48,10 +51,14 @@ fn words(claimed: &Claimed, now: Timestamp, process: &mut Process<'_>) {
     let expired = if now >= root.expires { ", EXPIRED" } else { "" };
     process.say(format_args!("root {}, valid until {}{expired}", root.version, root.expires));
     process.say(format_args!("  digest      {}", claimed.root.digest()));
-    let tally = Tally::of(claimed);
-    process.say(format_args!("  signatures  {tally}"));
-    if !tally.signed.is_empty() {
-        process.say(format_args!("  signed by   {}", tally.signed.join(", ")));
+    process.say(format_args!("  warns       {} days before", policy.warning_days));
+    for tally in Tally::all(claimed) {
+        let judge =
+            if tally.judge == root.version { String::new() } else { format!(" by holders of root {}", tally.judge) };
+        process.say(format_args!("  signatures  {tally}{judge}"));
+        if !tally.signed.is_empty() {
+            process.say(format_args!("  signed by   {}", tally.signed.join(", ")));
+        }
     }
     for key_id in claimed.unexplained() {
         process.say(format_args!("  bad         a signature by TUF key {key_id} does not verify"));
@@ -68,7 +75,10 @@ fn words(claimed: &Claimed, now: Timestamp, process: &mut Process<'_>) {
         for key in &member.keys {
             let is_root = if root.keys.contains(key) { " (signs roots)" } else { "" };
             let revoked = if policy.revoked.keys.contains(&key.id()) { " (revoked)" } else { "" };
-            process.say(format_args!("    {}{is_root}{revoked}", key.id()));
+            let Validity { not_after, not_before } = policy.validity.get(&key.id()).copied().unwrap_or_default();
+            let from = not_before.map_or_else(String::new, |time| format!(" (valid from {time})"));
+            let until = not_after.map_or_else(String::new, |time| format!(" (valid until {time})"));
+            process.say(format_args!("    {}{is_root}{revoked}{from}{until}", key.id()));
         }
     }
     process.say("roles");
@@ -116,6 +126,7 @@ fn revoked(revoked: &Revoked, process: &mut Process<'_>) {
 
 fn value(claimed: &Claimed, verified: bool) -> serde_json::Value {
     let (root, policy) = (claimed.root.root(), &claimed.policy);
+    let tallies = Tally::all(claimed);
     let holders = claimed.holders().into_iter().map(|holder| {
         json!({
             "key": holder.key.id(), "tufKeyId": tuf_key_id(&holder.key), "person": holder.person,
@@ -135,8 +146,10 @@ fn value(claimed: &Claimed, verified: bool) -> serde_json::Value {
     json!({
         "verified": verified, "version": root.version, "expires": root.expires, "rootSha256": claimed.root.digest(),
         "threshold": root.threshold, "rootKeys": holders.collect::<Vec<_>>(),
-        "missing": Tally::of(claimed).missing(), "badSignatures": claimed.unexplained(),
+        "missing": tallies[tallies.len() - 1].missing(),
+        "thresholds": tallies.iter().map(Tally::value).collect::<Vec<_>>(), "badSignatures": claimed.unexplained(),
         "people": people.collect::<Vec<_>>(), "roles": policy.roles, "predicates": policy.predicates,
         "environments": environments.collect::<Vec<_>>(), "revoked": policy.revoked,
+        "validity": policy.validity, "warningDays": policy.warning_days,
     })
 }
