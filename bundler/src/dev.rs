@@ -20,6 +20,7 @@ use sealift_verifier::trust::{Trust, TrustError, TrustFiles};
 
 use crate::pack::{self, PackError, Terms};
 use crate::project::Project;
+use crate::review::Reviews;
 use crate::unit::Draft;
 
 /// Why a project cannot be made into a local bundle. All but packing would be faults of ours.
@@ -106,7 +107,7 @@ pub fn bundle(
         out_of_order: Vec::new(),
         source: Source { commit: None, format: name("native"), repository: None, tool },
     };
-    let mut packed = pack::pack(project, drafts, terms, Vec::new()).map_err(DevError::Pack)?;
+    let mut packed = pack::pack(project, drafts, terms, &Reviews::default()).map_err(DevError::Pack)?;
     signer.sign_envelope(&mut packed.envelope).map_err(DevError::Sign)?;
     let expected = Expected { project: project.name.clone(), environment: environment(), now };
     let release =

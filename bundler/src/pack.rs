@@ -2,18 +2,20 @@
 //!
 //! Equal arguments give equal bytes; nothing here reads a clock or a file.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use sealift_spec::archive;
 use sealift_spec::container::{self, ContainerKind};
 use sealift_spec::envelope::{Envelope, EnvelopeError};
-use sealift_spec::manifest::{self, Direction, Manifest, ManifestError, Parts, Source};
+use sealift_spec::manifest::{self, Direction, List, Manifest, ManifestError, Parts, Source};
 use sealift_spec::name::{Label, Name, UnitId};
 use sealift_spec::statement::{Content, PAYLOAD_MEMBER, Release, Statement, Subject};
 use sealift_spec::{Digest, Timestamp, limit};
 use zstd::zstd_safe::CParameter;
 
 use crate::project::Project;
+use crate::review::Reviews;
 use crate::unit::Draft;
 
 /// What a release is called, where and when it may run.
@@ -113,16 +115,11 @@ impl Packed {
     }
 }
 
-/// Packs units and the evidence for them.
+/// Packs units, the reviews of them, and the lists that those reviews are of.
 ///
 /// # Errors
 /// [`PackError`].
-pub fn pack(
-    project: &Project,
-    drafts: &[Draft],
-    terms: Terms,
-    mut evidence: Vec<Envelope>,
-) -> Result<Packed, PackError> {
+pub fn pack(project: &Project, drafts: &[Draft], terms: Terms, reviews: &Reviews) -> Result<Packed, PackError> {
     let Terms { sequence, name, mut environments, not_before, not_after, min_root, target, out_of_order, source } =
         terms;
     let known = |id: &&UnitId| drafts.iter().any(|draft| draft.unit.id == **id);
@@ -144,10 +141,25 @@ pub fn pack(
         units.iter().map(|unit| &unit.id).filter(|id| !is_parent(id)).cloned().collect()
     };
     let target = if target.is_empty() { heads() } else { target };
+    // A list holds more reviews than one, and a review more units than one: each travels once.
+    let mut evidence: Vec<Envelope> = Vec::new();
+    let mut lists: BTreeMap<Digest, Vec<u8>> = BTreeMap::new();
+    for found in units.iter().flat_map(|unit| reviews.of(unit)) {
+        match found.list {
+            None => evidence.push(found.envelope.clone()),
+            Some(list) => {
+                if let Some(of) = reviews.lists().get(&list).filter(|_| !lists.contains_key(&list)) {
+                    lists.insert(list, List::write(&of.units));
+                    evidence.extend(of.reviews.iter().cloned());
+                }
+            }
+        }
+    }
+    let list_entry = |(sha256, bytes): (&Digest, &Vec<u8>)| List { sha256: *sha256, size: bytes.len() as u64 };
     let manifest = Parts {
         baseline: project.baseline.clone(),
         flavour: project.flavour,
-        lists: Vec::new(),
+        lists: lists.iter().map(list_entry).collect(),
         min_version: project.min_version.clone(),
         project: project.name.clone(),
         release: manifest::Release { name: name.clone(), sequence },
@@ -167,6 +179,9 @@ pub fn pack(
         if let Some(down) = &draft.migration.down {
             archive::append(&manifest::member_name(position, Direction::Down), &down.sql, &mut tar);
         }
+    }
+    for list in manifest.lists() {
+        archive::append(&list.member_name(), lists.get(&list.sha256).map_or(&[][..], Vec::as_slice), &mut tar);
     }
     archive::finish(&mut tar);
     let payload = compress(&tar).map_err(PackError::Compress)?;

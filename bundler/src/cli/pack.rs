@@ -1,6 +1,5 @@
 //! `sealift-bundler pack`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
@@ -16,7 +15,7 @@ use sealift_verifier::report::{Exit, Failure, Process};
 use serde_json::json;
 
 use crate::pack::{self, Terms};
-use crate::review;
+use crate::review::Reviews;
 
 /// How long a release is valid where nothing else is said.
 const VALIDITY_DAYS: u64 = 90;
@@ -39,7 +38,7 @@ pub(super) struct Pack {
     /// Replace the file if it exists
     #[arg(long)]
     force: bool,
-    /// Sign it with this private key at once
+    /// Sign it at once with this private key, or with a NAME.pub whose private half the ssh-agent holds
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// What people call it; `release-N` where nothing is given
@@ -83,16 +82,12 @@ pub(super) fn run(arguments: &Pack, folder: &Path, process: &mut Process<'_>) ->
     // Whole days, so that packing the same commit twice on one day gives the same bytes, and hosts whose clocks differ agree.
     let not_before = arguments.not_before.unwrap_or(today(now));
     let not_after = arguments.not_after.unwrap_or(not_before.plus(VALIDITY_DAYS * DAY));
-    let mut evidence = Vec::new();
-    for draft in &drafts {
-        let reviews: BTreeMap<_, _> = review::read(&project.reviews, &draft.unit.id, draft.unit.digest())?;
-        if reviews.is_empty() {
-            process.warn(format_args!(
-                "migration `{}` has no review; hosts will refuse it where reviews are required",
-                draft.unit.id
-            ));
-        }
-        evidence.extend(reviews.into_values());
+    let reviews = Reviews::read(&project.reviews, drafts.iter().map(|draft| &draft.unit.id))?;
+    for draft in drafts.iter().filter(|draft| reviews.of(&draft.unit).next().is_none()) {
+        process.warn(format_args!(
+            "migration `{}` has no review; hosts will refuse it where reviews are required",
+            draft.unit.id
+        ));
     }
     super::warn(&drafts, process);
     let label = |text: String| text.parse::<Label>().map_err(|error| Failure::new(Exit::Unknown, error));
@@ -112,10 +107,10 @@ pub(super) fn run(arguments: &Pack, folder: &Path, process: &mut Process<'_>) ->
             tool: label(format!("sealift-bundler {}", env!("CARGO_PKG_VERSION")))?,
         },
     };
-    let mut packed = pack::pack(&project, &drafts, terms, evidence)?;
+    let mut packed = pack::pack(&project, &drafts, terms, &reviews)?;
     if let Some(key) = &arguments.key {
         let signer = super::signer(key, process)?;
-        signer.sign_envelope(&mut packed.envelope).map_err(|error| Failure::new(Exit::Unknown, error))?;
+        signer.sign_envelope(&mut packed.envelope)?;
     }
     let bytes = packed.write();
     file::write(&arguments.out, &bytes, 0o644, arguments.force).map_err(|error| {
