@@ -4,7 +4,9 @@
 //! tried before anything connects. Two runs at once: each append holds the file's lock, and first reads and verifies what
 //! others have added. A link or a file of somebody else in its place: not followed, not written. A crash in the middle of a
 //! line: that line was never synced, so nothing was done in its name; a whole record that lacks its line feed gets it, a
-//! fragment is cut off, and the caller is told. Deliberately not here: signatures and checkpoints, which come later.
+//! fragment is cut off, and the caller is told. A log computed anew while nobody looked: where this host has a record key,
+//! the checkpoint beside the log must be of a beginning of it, or nothing is signed and nothing runs. Deliberately not here:
+//! whether that checkpoint's signature is right, which an auditor judges with the policy at hand.
 
 use std::fmt;
 use std::fs::File;
@@ -15,9 +17,12 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use sealift_spec::Timestamp;
 use sealift_spec::audit::{self, AuditError, Head, Note, Record};
+use sealift_spec::checkpoint::{CHECKPOINT, Checkpoint, CheckpointError, Origin, SignedCheckpoint, Tree};
 use sealift_spec::name::Label;
+use sealift_verifier::file;
 
 use crate::operator::Operator;
+use crate::record::RecordKey;
 
 /// Why the audit log cannot be used.
 #[derive(Debug)]
@@ -49,6 +54,34 @@ pub enum AuditLogError {
         /// The file.
         path: PathBuf,
     },
+    /// A record is larger than the format allows; it was not written.
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size, in bytes.
+        size: usize,
+    },
+    /// The checkpoint beside it cannot be read or written.
+    CheckpointFile {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What lies beside it is no checkpoint.
+    NoCheckpoint {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Why.
+        source: CheckpointError,
+    },
+    /// It is not a continuation of the log that the checkpoint beside it is of.
+    Rewritten {
+        /// The file.
+        path: PathBuf,
+        /// The size that the checkpoint states.
+        size: u64,
+    },
 }
 
 impl fmt::Display for AuditLogError {
@@ -58,6 +91,16 @@ impl fmt::Display for AuditLogError {
             Self::Open { path, reason } => write!(f, "the audit log `{}` {reason}", path.display()),
             Self::Chain { path, .. } => write!(f, "the audit log `{}` does not hold together", path.display()),
             Self::Shrunk { path } => write!(f, "the audit log `{}` became shorter while it was in use", path.display()),
+            Self::TooLarge { path, size } => {
+                write!(f, "a record of {size} bytes is too large for the audit log `{}`", path.display())
+            }
+            Self::CheckpointFile { path, .. } => write!(f, "the checkpoint `{}` cannot be used", path.display()),
+            Self::NoCheckpoint { path, .. } => write!(f, "the checkpoint `{}` is refused", path.display()),
+            Self::Rewritten { path, size } => write!(
+                f,
+                "the audit log `{}` was cut off or rewritten: the checkpoint beside it is of {size} other records",
+                path.display()
+            ),
         }
     }
 }
@@ -67,19 +110,30 @@ impl std::error::Error for AuditLogError {
         match self {
             Self::File { source, .. } => Some(source),
             Self::Chain { source, .. } => Some(source),
-            Self::Open { .. } | Self::Shrunk { .. } => None,
+            Self::CheckpointFile { source, .. } => Some(source),
+            Self::NoCheckpoint { source, .. } => Some(source),
+            Self::Open { .. } | Self::Shrunk { .. } | Self::TooLarge { .. } | Self::Rewritten { .. } => None,
         }
     }
 }
 
 /// An audit log whose chain holds, open for appending.
-#[derive(Debug)]
 pub struct AuditLog {
     file: File,
     path: PathBuf,
     head: Head,
     size: u64,
     repaired: Option<u64>,
+    origin: Option<Origin>,
+    tree: Tree,
+    key: Option<RecordKey>,
+}
+
+/// Where the newest checkpoint of a log lies: beside it, as `NAME.checkpoint`.
+pub fn checkpoint_path(log: &Path) -> PathBuf {
+    let mut path = log.as_os_str().to_owned();
+    path.push(".checkpoint");
+    path.into()
 }
 
 impl AuditLog {
@@ -114,8 +168,22 @@ impl AuditLog {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         }
-        let mut log = Self { file, path: path.to_owned(), head: Head::default(), size: 0, repaired: None };
+        let (head, tree) = (Head::default(), Tree::default());
+        let mut log =
+            Self { file, path: path.to_owned(), head, size: 0, repaired: None, origin: None, tree, key: None };
         log.locked(Self::catch_up)?;
+        Ok(log)
+    }
+
+    /// The same, for a host that signs checkpoints: the log must go on from the checkpoint beside it, if there is one, and
+    /// each outcome is followed by a new checkpoint.
+    ///
+    /// # Errors
+    /// [`AuditLogError`]; [`AuditLogError::Rewritten`] when the log is not a continuation.
+    pub fn open_signed(path: &Path, key: RecordKey) -> Result<Self, AuditLogError> {
+        let mut log = Self::open(path)?;
+        log.locked(|log| log.believe())?;
+        log.key = Some(key);
         Ok(log)
     }
 
@@ -146,9 +214,57 @@ impl AuditLog {
                 seq: log.head.seq + 1,
             };
             let mut line = record.write();
+            if line.len() > audit::RECORD {
+                return Err(AuditLogError::TooLarge { path: log.path.clone(), size: line.len() });
+            }
             line.push(b'\n');
-            log.write(&line)
+            log.write(&line)?;
+            if matches!(record.note, Note::Outcome { .. }) { log.sign() } else { Ok(()) }
         })
+    }
+
+    /// Signs what the log is now, unless it is no continuation of what was signed before.
+    fn sign(&mut self) -> Result<(), AuditLogError> {
+        let (Some(key), Some(origin)) = (&self.key, &self.origin) else { return Ok(()) };
+        self.believe()?;
+        let checkpoint = Checkpoint { origin: origin.clone(), size: self.tree.size(), root: self.tree.root() };
+        let (path, text) = (checkpoint_path(&self.path), key.sign(checkpoint).write());
+        file::write(&path, &text, 0o644, true).map_err(|source| AuditLogError::CheckpointFile { path, source })
+    }
+
+    /// Whether the log goes on from the checkpoint beside it, if there is one. Under the lock of the file.
+    fn believe(&self) -> Result<(), AuditLogError> {
+        let path = checkpoint_path(&self.path);
+        let read = open(&path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK, Mode::empty());
+        let mut bytes = Vec::new();
+        match read {
+            Err(rustix::io::Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(AuditLogError::CheckpointFile { path, source: error.into() }),
+            Ok(file) => File::from(file).take(CHECKPOINT as u64 + 1).read_to_end(&mut bytes),
+        }
+        .map_err(|source| AuditLogError::CheckpointFile { path: path.clone(), source })?;
+        let old = SignedCheckpoint::read(&bytes).map_err(|source| AuditLogError::NoCheckpoint { path, source })?;
+        let Checkpoint { origin, size, root } = old.checkpoint;
+        let mut log = Vec::new();
+        let mut file = &self.file;
+        let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(self.size).read_to_end(&mut log));
+        read.map_err(|source| self.failed(source))?;
+        let tree = Tree::of_first(&log, size);
+        if self.origin.as_ref() != Some(&origin) || tree.is_none_or(|tree| tree.root() != root) {
+            return Err(AuditLogError::Rewritten { path: self.path.clone(), size });
+        }
+        Ok(())
+    }
+
+    /// Takes verified lines in.
+    fn took(&mut self, records: &[Record], lines: &[u8], head: Head) {
+        if self.head.seq == 0 {
+            self.origin = records.first().and_then(Origin::of);
+        }
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            self.tree.push(line.strip_suffix(b"\n").unwrap_or(line));
+        }
+        (self.head, self.size) = (head, self.size + lines.len() as u64);
     }
 
     fn failed(&self, source: io::Error) -> AuditLogError {
@@ -176,16 +292,17 @@ impl AuditLog {
         (&self.file).take(size - self.size).read_to_end(&mut added).map_err(|e| self.failed(e))?;
         let whole = added.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let chain = |source| AuditLogError::Chain { path: self.path.clone(), source };
-        let (_, head) = audit::read_after(self.head, &added[..whole]).map_err(chain)?;
-        (self.head, self.size) = (head, self.size + whole as u64);
+        let (records, head) = audit::read_after(self.head, &added[..whole]).map_err(chain)?;
+        self.took(&records, &added[..whole], head);
         let torn = &added[whole..];
         if torn.is_empty() {
             return Ok(());
         }
         // A record is whole when only its line feed is missing.
-        if let Ok((_, head)) = audit::read_after(head, &[torn, b"\n"].concat()) {
+        let mended = [torn, b"\n"].concat();
+        if let Ok((records, head)) = audit::read_after(head, &mended) {
             self.file.write_all(b"\n").and_then(|()| self.file.sync_data()).map_err(|e| self.failed(e))?;
-            (self.head, self.size) = (head, self.size + torn.len() as u64 + 1);
+            self.took(&records, &mended, head);
         } else {
             self.file.set_len(self.size).and_then(|()| self.file.sync_data()).map_err(|e| self.failed(e))?;
             self.repaired = Some(torn.len() as u64);
@@ -201,8 +318,8 @@ impl AuditLog {
             return Err(self.failed(error));
         }
         let chain = |source| AuditLogError::Chain { path: self.path.clone(), source };
-        let (_, head) = audit::read_after(self.head, line).map_err(chain)?;
-        (self.head, self.size) = (head, self.size + line.len() as u64);
+        let (records, head) = audit::read_after(self.head, line).map_err(chain)?;
+        self.took(&records, line, head);
         Ok(())
     }
 }

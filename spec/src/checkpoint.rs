@@ -97,6 +97,17 @@ impl Tree {
         tree
     }
 
+    /// The tree of the first `size` lines of a log; `None` if there are fewer.
+    pub fn of_first(log: &[u8], size: u64) -> Option<Self> {
+        let mut tree = Self::default();
+        let mut lines = log.split_inclusive(|byte| *byte == b'\n');
+        while tree.size < size {
+            let line = lines.next()?;
+            tree.push(line.strip_suffix(b"\n").unwrap_or(line));
+        }
+        Some(tree)
+    }
+
     /// Takes one more line in.
     pub fn push(&mut self, line: &[u8]) {
         let mut node = Digest::of_parts([&[0], line]);
@@ -273,6 +284,8 @@ mod tests {
             assert_eq!((tree.size(), tree.root().to_string()), (size as u64, head.to_owned()));
         }
         assert_eq!(Tree::of(b"a\nb\n").size(), 2);
+        assert_eq!(Tree::of_first(b"a\nb\n", 1), Some(Tree::of(b"a\n")));
+        assert_eq!(Tree::of_first(b"a\nb\n", 3), None);
     }
 
     fn signed() -> SignedCheckpoint {
