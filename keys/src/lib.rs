@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod cli;
 pub mod credentials;
+pub mod external;
 pub mod file;
 pub mod identity;
 pub mod openssh;

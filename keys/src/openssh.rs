@@ -220,7 +220,7 @@ pub enum WriteError {
     File(file::WriteError),
     /// There is no randomness for the salt.
     Random(RandomError),
-    /// The secret key is not here: an agent holds it.
+    /// The secret key is not here.
     Elsewhere,
     /// The key cannot be encoded: our bug.
     Encode(Box<dyn Error + Send + Sync>),
@@ -231,7 +231,7 @@ impl fmt::Display for WriteError {
         match self {
             Self::File(_) => f.write_str("the key pair was not written"),
             Self::Random(_) => f.write_str("the key cannot be encrypted"),
-            Self::Elsewhere => f.write_str("the secret key is in an agent, which does not give it away"),
+            Self::Elsewhere => f.write_str("the secret key is elsewhere"),
             Self::Encode(_) => f.write_str("the key cannot be encoded: please report this"),
         }
     }

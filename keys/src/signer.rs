@@ -1,6 +1,7 @@
 //! Keys that sign (`trust.md` section 1; DSSE v1.0.2; TUF 1.0.34 section 4.2).
 //!
-//! A signer is a secret key in memory or one that an agent holds; who uses it cannot tell.
+//! A signer is a secret key in memory, one that an agent holds, or a single signature that was made elsewhere (a KMS, a
+//! machine without a network); who uses it cannot tell.
 //!
 //! Attack -> defence. A signature that reveals the secret key because the public half was swapped: the public half is
 //! always derived from the seed. A faulty computation, a lying agent: every signature is verified, by the one function that
@@ -32,6 +33,7 @@ pub struct Signer {
 enum Key {
     Local(SigningKey),
     Agent(AgentKey),
+    Elsewhere { public: PublicKey, made: SignatureBytes },
 }
 
 /// Why something was not signed.
@@ -61,6 +63,11 @@ pub enum SignError {
         /// Why.
         source: AgentError,
     },
+    /// The signature that was made elsewhere is not one of these bytes by this key.
+    Foreign {
+        /// The key.
+        key_id: KeyId,
+    },
     /// The signature that came out does not verify. Either the machine miscalculates or this is our bug.
     Faulty {
         /// The key.
@@ -79,6 +86,7 @@ impl fmt::Display for SignError {
             }
             Self::Root(_) => f.write_str("the root takes no more signatures"),
             Self::Agent { key_id, .. } => write!(f, "there is no signature by `{key_id}`"),
+            Self::Foreign { key_id } => write!(f, "the signature given is not by `{key_id}` over these bytes"),
             Self::Faulty { key_id } => {
                 write!(
                     f,
@@ -106,6 +114,14 @@ impl From<SignError> for Failure {
         let (exit, hint) = match &error {
             SignError::Faulty { .. } => (Exit::Unknown, None),
             SignError::Agent { source, .. } => (source.exit(), source.hint()),
+            SignError::Foreign { .. } => (
+                Exit::No,
+                Some(
+                    "sign the bytes of the request as they are (Ed25519, no hash before it), and ask anew if the file was \
+                     made again"
+                        .to_owned(),
+                ),
+            ),
             _ => (Exit::No, None),
         };
         Self { hint, ..Self::new(exit, error) }
@@ -155,11 +171,16 @@ impl Signer {
         Self { key: Key::Agent(key) }
     }
 
+    /// Takes a signature that was made elsewhere; it is the only one this signer can give.
+    pub fn from_signature(public: PublicKey, made: SignatureBytes) -> Self {
+        Self { key: Key::Elsewhere { public, made } }
+    }
+
     /// The seed, if it is here.
     pub(crate) fn seed(&self) -> Option<&[u8; 32]> {
         match &self.key {
             Key::Local(key) => Some(key.as_bytes()),
-            Key::Agent(_) => None,
+            Key::Agent(_) | Key::Elsewhere { .. } => None,
         }
     }
 
@@ -168,13 +189,15 @@ impl Signer {
         match &self.key {
             Key::Local(key) => PublicKey::from_bytes(key.verifying_key().to_bytes()),
             Key::Agent(key) => key.public_key(),
+            Key::Elsewhere { public, .. } => *public,
         }
     }
 
     /// Adds this key's signature to an envelope and returns the key ID it goes by.
     ///
     /// # Errors
-    /// [`SignError::Already`], [`SignError::Envelope`], [`SignError::Agent`] or [`SignError::Faulty`].
+    /// [`SignError::Already`], [`SignError::Envelope`], [`SignError::Agent`], [`SignError::Foreign`] or
+    /// [`SignError::Faulty`].
     pub fn sign_envelope(&self, envelope: &mut Envelope) -> Result<KeyId, SignError> {
         let key_id = self.public_key().id();
         if envelope.signatures().iter().any(|present| present.key_id == key_id) {
@@ -188,8 +211,8 @@ impl Signer {
     /// Adds this key's signature to a root and returns the TUF key ID it goes by.
     ///
     /// # Errors
-    /// [`SignError::NotRootKey`], [`SignError::Already`], [`SignError::Root`], [`SignError::Agent`] or
-    /// [`SignError::Faulty`].
+    /// [`SignError::NotRootKey`], [`SignError::Already`], [`SignError::Root`], [`SignError::Agent`],
+    /// [`SignError::Foreign`] or [`SignError::Faulty`].
     pub fn sign_root(&self, root: &mut RootFile) -> Result<Digest, SignError> {
         self.sign_next_root(root, &[])
     }
@@ -217,9 +240,11 @@ impl Signer {
         let bytes = match &self.key {
             Key::Local(key) => key.sign(message).to_bytes(),
             Key::Agent(key) => key.sign(message).map_err(|source| SignError::Agent { key_id: public.id(), source })?,
+            Key::Elsewhere { made, .. } => *made,
         };
         match signature::verify(message, &bytes, [&public]) {
             Some(_) => Ok(bytes),
+            None if matches!(self.key, Key::Elsewhere { .. }) => Err(SignError::Foreign { key_id: public.id() }),
             None => Err(SignError::Faulty { key_id: public.id() }),
         }
     }

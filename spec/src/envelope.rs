@@ -106,6 +106,11 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Reads a signature in canonical base64.
+pub fn signature_from_base64(text: &str) -> Option<SignatureBytes> {
+    STANDARD.decode(text).ok()?.try_into().ok()
+}
+
 impl Envelope {
     /// An unsigned envelope around a statement.
     ///
@@ -129,8 +134,8 @@ impl Envelope {
         }
         let mut envelope = Self::new(STANDARD.decode(wire.payload).map_err(|_| EnvelopeError::Base64)?)?;
         for WireSignature { keyid, sig } in wire.signatures {
-            let bytes = STANDARD.decode(sig).ok().and_then(|bytes| bytes.try_into().ok());
-            envelope.attach(Signature { key_id: keyid, bytes: bytes.ok_or(EnvelopeError::Base64)? })?;
+            let bytes = signature_from_base64(&sig).ok_or(EnvelopeError::Base64)?;
+            envelope.attach(Signature { key_id: keyid, bytes })?;
         }
         Ok(envelope)
     }
