@@ -35,10 +35,17 @@ pub struct Settings {
     pub environment: Option<Name>,
     /// The age identity that opens the credentials.
     pub identity: Option<PathBuf>,
+    /// The systemd credential that is the identity.
+    pub identity_credential: Option<Name>,
+    /// Where systemd put the credentials of this service. The environment says so, never a file.
+    #[serde(skip)]
+    pub credentials_directory: Option<PathBuf>,
     /// How long to wait for the lock, in seconds. The smallest one counts.
     pub lock_wait: Option<u64>,
     /// The project.
     pub project: Option<Name>,
+    /// The key that signs checkpoints of the audit log.
+    pub record_key: Option<PathBuf>,
     /// PostgreSQL: the role that migrations run as.
     pub role: Option<String>,
     /// The oldest root this host accepts. The largest one counts.
@@ -161,6 +168,7 @@ impl Settings {
             ("bundle", &settings.bundle),
             ("credentials", &settings.credentials),
             ("identity", &settings.identity),
+            ("record-key", &settings.record_key),
             ("state", &settings.state),
             ("trust", &settings.trust),
         ];
@@ -208,8 +216,11 @@ pub fn settle(layers: &[Layer]) -> Result<Settings, ConfigError> {
         database: agreed(layers, "database", |s| &s.database, Name::to_string)?,
         environment: agreed(layers, "environment", |s| &s.environment, Name::to_string)?,
         identity: agreed(layers, "identity", |s| &s.identity, path)?,
+        identity_credential: agreed(layers, "identity-credential", |s| &s.identity_credential, Name::to_string)?,
+        credentials_directory: None,
         lock_wait: layers.iter().filter_map(|layer| layer.settings.lock_wait).min(),
         project: agreed(layers, "project", |s| &s.project, Name::to_string)?,
+        record_key: agreed(layers, "record-key", |s| &s.record_key, path)?,
         role: agreed(layers, "role", |s| &s.role, String::clone)?,
         root_min_version: layers.iter().filter_map(|layer| layer.settings.root_min_version).max(),
         root_sha256: agreed(layers, "root-sha256", |s| &s.root_sha256, Digest::to_string)?,

@@ -8,13 +8,14 @@
 //! Deliberately not here: who may sign credentials, which the policy says and the verifier judges.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, IsTerminal, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use age::DecryptError;
 use rustix::fs::{Mode, OFlags};
-use sealift_spec::credentials::{Secrets, SecretsError};
+use sealift_spec::credentials::{RECIPIENT_KIND, Secrets, SecretsError, foreign_identity, recipient_kinds};
 use sealift_spec::endpoint::{ConnectionUrl, UrlError};
 use sealift_spec::name::{Label, Name};
 use sealift_spec::text::Plain;
@@ -33,6 +34,13 @@ pub enum IdentitySource {
     File(PathBuf),
     /// A descriptor that was open when this program started.
     Descriptor(u32),
+    /// A credential that systemd hands to a service (`LoadCredential=`, systemd.exec(5)).
+    Credential {
+        /// The folder, as `$CREDENTIALS_DIRECTORY` names it.
+        folder: PathBuf,
+        /// Its name.
+        name: Name,
+    },
 }
 
 impl fmt::Display for IdentitySource {
@@ -40,6 +48,7 @@ impl fmt::Display for IdentitySource {
         match self {
             Self::File(path) => write!(f, "identity file `{}`", path.display()),
             Self::Descriptor(number) => write!(f, "descriptor {number}"),
+            Self::Credential { name, .. } => write!(f, "systemd credential `{name}`"),
         }
     }
 }
@@ -57,6 +66,8 @@ pub struct Login {
     pub ca: Option<String>,
     /// The serial of the credentials.
     pub serial: u64,
+    /// The id of the database, if the signed part names it. It can be compared only with the history.
+    pub id: Option<Label>,
 }
 
 /// Why credentials are not opened. Never holds any part of a secret.
@@ -117,11 +128,6 @@ pub enum CredentialsError {
     },
     /// What was decrypted is not a document of the format.
     Secrets(SecretsError),
-    /// The signed part names the id of the database, which is not compared yet and so not passed over.
-    Id {
-        /// The database.
-        name: Name,
-    },
     /// The credentials have no such database.
     Database {
         /// The name asked for.
@@ -195,9 +201,6 @@ impl fmt::Display for CredentialsError {
             }
             Self::Damaged { reason } => write!(f, "the age file in the credentials is damaged: {reason}"),
             Self::Secrets(_) => f.write_str("the credentials were decrypted and are refused"),
-            Self::Id { name } => {
-                write!(f, "the credentials name the id of database `{name}`, which this version cannot compare yet")
-            }
             Self::Database { name, known } => {
                 write!(f, "the credentials have no database `{name}`; they have {}", listed(known))
             }
@@ -249,6 +252,12 @@ impl Identity {
                 let error = move |source| CredentialsError::Descriptor { number, source };
                 (open_descriptor(number).map_err(error)?, Box::new(error))
             }
+            IdentitySource::Credential { folder, name } => {
+                let path = folder.join(name.as_str());
+                let file = open_credential(folder, &path).map_err(CredentialsError::File)?;
+                let error = move |source| CredentialsError::File(FileError::Io { path: path.clone(), source });
+                (file, Box::new(error))
+            }
         };
         if let IdentitySource::Descriptor(number) = source
             && file.is_terminal()
@@ -273,15 +282,7 @@ impl Identity {
             if text.is_empty() || text.starts_with('#') {
                 continue;
             }
-            let kinds = [
-                ("AGE-PLUGIN-", "the identity of a plugin"),
-                ("AGE-SECRET-KEY-PQ-", "a post-quantum identity"),
-                ("age-encryption.org/", "an encrypted file"),
-                ("-----BEGIN AGE ENCRYPTED FILE", "an encrypted file"),
-                ("-----BEGIN", "a key of another program"),
-                ("age1", "a recipient, the public half"),
-            ];
-            if let Some((_, kind)) = kinds.into_iter().find(|(prefix, _)| text.starts_with(prefix)) {
+            if let Some(kind) = foreign_identity(text) {
                 return Err(CredentialsError::Kind { place: place.clone(), line, kind });
             }
             keys.push(text.parse().map_err(|_| unknown())?);
@@ -295,6 +296,38 @@ fn open_descriptor(number: u32) -> io::Result<File> {
     let path = format!("/proc/self/fd/{number}");
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
     Ok(File::from(rustix::fs::open(Path::new(&path), flags, Mode::empty())?))
+}
+
+/// Opens a credential of systemd: in a folder that root or the effective user owns and nobody else enters, as a file for
+/// its owner alone. systemd lets a service that is not root read root's file by an ACL, whose mask then shows as the bits of
+/// the group `root`; that much is allowed, of a file that root owns.
+fn open_credential(folder: &Path, path: &Path) -> Result<File, FileError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| FileError::Io { path, source }
+    };
+    let user = rustix::process::geteuid().as_raw();
+    let owned = |metadata: &Metadata| metadata.uid() == 0 || metadata.uid() == user;
+    let allowed = |metadata: &Metadata| if metadata.uid() == 0 && metadata.gid() == 0 { 0o750 } else { 0o700 };
+    let around = std::fs::symlink_metadata(folder).map_err(io(folder))?;
+    if !around.is_dir() || !folder.is_absolute() {
+        return Err(FileError::NotRegular { path: folder.to_owned() });
+    }
+    if !owned(&around) {
+        return Err(FileError::Writable { path: folder.to_owned() });
+    }
+    if around.mode() & 0o777 & !allowed(&around) != 0 {
+        return Err(FileError::Readable { path: folder.to_owned() });
+    }
+    file::guard(folder)?;
+    let (file, metadata) = file::open(path)?;
+    if !owned(&metadata) {
+        return Err(FileError::Writable { path: path.to_owned() });
+    }
+    if metadata.mode() & 0o777 & !(allowed(&metadata) & 0o640) != 0 {
+        return Err(FileError::Readable { path: path.to_owned() });
+    }
+    Ok(file)
 }
 
 /// Opens verified credentials for one database. `floor` is the newest serial that this host has seen for it.
@@ -324,9 +357,6 @@ fn open_parts(
         let known = signed.databases.iter().map(|described| described.name.clone()).collect();
         return Err(CredentialsError::Database { name: database.clone(), known });
     };
-    if described.id.is_some() {
-        return Err(CredentialsError::Id { name: database.clone() });
-    }
     let plaintext = decrypt(signed, ciphertext, identity)?;
     let mut secrets = Secrets::read(&plaintext).map_err(CredentialsError::Secrets)?;
     let secret =
@@ -340,7 +370,7 @@ fn open_parts(
     if found != described.ca {
         return Err(CredentialsError::Ca { signed: described.ca, found });
     }
-    Ok(Login { url, ca: secret.ca, serial: signed.serial })
+    Ok(Login { url, ca: secret.ca, serial: signed.serial, id: described.id.clone() })
 }
 
 fn decrypt(
@@ -348,11 +378,8 @@ fn decrypt(
     ciphertext: &[u8],
     identity: &Identity,
 ) -> Result<Zeroizing<Vec<u8>>, CredentialsError> {
-    for kind in stanza_kinds(ciphertext) {
-        // "Grease" stanzas mean nothing and are there so that readers learn to skip what they do not know.
-        if kind != "X25519" && !kind.ends_with("-grease") {
-            return Err(CredentialsError::Recipient { kind });
-        }
+    if let Some(kind) = recipient_kinds(ciphertext).into_iter().find(|kind| kind != RECIPIENT_KIND) {
+        return Err(CredentialsError::Recipient { kind });
     }
     let failed = |error: DecryptError| match error {
         DecryptError::NoMatchingKeys => CredentialsError::NotForUs {
@@ -373,17 +400,6 @@ fn decrypt(
         return Err(CredentialsError::Damaged { reason: "its content is too large" });
     }
     Ok(plaintext)
-}
-
-/// The kinds of the recipients in an age header (age-encryption.org/v1: lines `-> KIND ..` up to the line `--- MAC`).
-fn stanza_kinds(ciphertext: &[u8]) -> Vec<String> {
-    let header = ciphertext.split(|byte| *byte == b'\n').take_while(|line| !line.starts_with(b"---"));
-    header
-        .filter_map(|line| line.strip_prefix(b"-> "))
-        .map(|stanza| {
-            String::from_utf8_lossy(stanza.split(|byte| *byte == b' ').next().unwrap_or_default()).into_owned()
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -473,6 +489,48 @@ mod tests {
     }
 
     #[test]
+    fn the_signed_id_is_handed_on() {
+        let key = age::x25519::Identity::generate();
+        let ciphertext = age::encrypt(&key.to_public(), &secrets(URL, Some(CA))).unwrap();
+        let mut signed = signed(&ciphertext, ENDPOINT, Some(CA));
+        signed.databases[0].id = Some("db-1".parse().unwrap());
+        let login = open_parts(&signed, &ciphertext, &Identity { keys: vec![key] }, &main(), 0).ok().unwrap();
+        assert_eq!(login.id, signed.databases[0].id);
+    }
+
+    #[test]
+    fn a_systemd_credential_is_read_from_a_folder_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let name: Name = "host.age".parse().unwrap();
+        let path = folder.path().join(name.as_str());
+        std::fs::write(&path, run("age-keygen", &[], b"")).unwrap();
+        let chmod = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let read = || Identity::read(&IdentitySource::Credential { folder: folder.path().to_owned(), name: name.clone() });
+        chmod(&path, 0o400);
+        chmod(folder.path(), 0o500);
+        assert!(read().is_ok());
+        let refused = |error: Option<CredentialsError>| match error {
+            Some(CredentialsError::File(FileError::Readable { path })) => path,
+            _ => panic!("accepted"),
+        };
+        for mode in [0o404, 0o420, 0o444] {
+            chmod(&path, mode);
+            assert_eq!(refused(read().err()), path, "{mode:o}");
+        }
+        chmod(&path, 0o400);
+        for mode in [0o505, 0o520, 0o555] {
+            chmod(folder.path(), mode);
+            assert_eq!(refused(read().err()), folder.path(), "{mode:o}");
+        }
+        chmod(folder.path(), 0o700);
+        std::fs::rename(&path, folder.path().join("other")).unwrap();
+        symlink(folder.path().join("other"), &path).unwrap();
+        assert!(matches!(read().err(), Some(CredentialsError::File(FileError::NotRegular { .. }))));
+        let relative = IdentitySource::Credential { folder: "credentials".into(), name };
+        assert!(Identity::read(&relative).is_err());
+    }
+
+    #[test]
     fn a_serial_below_the_newest_one_seen_is_refused() {
         let error = refusal(&Case { floor: 6, ..GOOD });
         assert!(matches!(error, CredentialsError::Serial { floor: 6, found: 5 }));
@@ -496,8 +554,9 @@ mod tests {
         let ciphertext = age::encrypt(&passphrase, &secrets(URL, None)).unwrap();
         let error = decrypt(&signed(&ciphertext, ENDPOINT, None), &ciphertext, &ours).unwrap_err();
         assert!(matches!(error, CredentialsError::Recipient { kind } if kind == "scrypt"));
-        let plugin = b"age-encryption.org/v1\n-> X25519 abc\nabc\n-> yubikey abc\nabc\n--- abc\n-> not a stanza";
-        assert_eq!(stanza_kinds(plugin), ["X25519", "yubikey"]);
+        let plugin = b"age-encryption.org/v1\n-> X25519 abc\nabc\n-> yubikey abc\nabc\n--- abc\n";
+        let error = decrypt(&signed(plugin, ENDPOINT, None), plugin, &ours).unwrap_err();
+        assert!(matches!(error, CredentialsError::Recipient { kind } if kind == "yubikey"));
     }
 
     #[test]

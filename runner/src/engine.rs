@@ -20,7 +20,7 @@ use sealift_spec::Digest;
 use sealift_spec::endpoint::{ConnectionUrl, Endpoint};
 use sealift_spec::history::Row;
 use sealift_spec::manifest::{Baseline, Flavour, Kind, Probe, ServerVersion};
-use sealift_spec::name::Name;
+use sealift_spec::name::{Label, Name};
 use sealift_spec::text::Source;
 
 use crate::work::Work;
@@ -40,6 +40,8 @@ pub struct Target {
     pub ca: Option<String>,
     /// The role that scripts run as (`SET LOCAL ROLE`); PostgreSQL only.
     pub role: Option<String>,
+    /// The id that the database must have, if sealed credentials name it.
+    pub id: Option<Label>,
 }
 
 /// How a connection is made.

@@ -6,7 +6,7 @@
 //! and identity are not even opened as files. [`look`] is the way of `history`, which has no bundle and changes nothing.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sealift_spec::endpoint::{ConnectionUrl, UrlError};
@@ -48,6 +48,11 @@ pub enum HostError {
     },
     /// There is no way to a database.
     NoDatabase,
+    /// A systemd credential was named, and this is no service that has any.
+    NoCredentials {
+        /// Its name.
+        name: Name,
+    },
     /// The URL in the settings is not well formed.
     Url(UrlError),
     /// The URL in the settings holds a password.
@@ -103,6 +108,9 @@ impl fmt::Display for HostError {
             Self::Missing { key } => write!(f, "`{key}` is not given"),
             Self::Both { key, other } => write!(f, "`{key}` and `{other}` are both given"),
             Self::NoDatabase => f.write_str("no database is given"),
+            Self::NoCredentials { name } => {
+                write!(f, "the identity is to be systemd credential `{name}`, and CREDENTIALS_DIRECTORY is not set")
+            }
             Self::Url(_) => f.write_str("the connection URL is refused"),
             Self::Password => f.write_str("the connection URL holds a password"),
             Self::Reserved { environment } => {
@@ -160,6 +168,7 @@ pub struct Host {
     role: Option<String>,
     lock_wait: Duration,
     audit: Option<PathBuf>,
+    record_key: Option<PathBuf>,
 }
 
 /// A bundle that verified, the trust it was judged by, and the host it was accepted for.
@@ -204,23 +213,36 @@ fn anchor(settings: &Settings) -> Result<Anchor, HostError> {
 }
 
 fn way(settings: &Settings, descriptor: Option<u32>) -> Result<Way, HostError> {
-    let Settings { url, credentials, identity, database, .. } = settings;
-    let (credentials, identity) = match (url, credentials, identity, descriptor) {
-        (Some(_), Some(_), ..) => return Err(HostError::Both { key: "url", other: "credentials" }),
-        (Some(_), None, Some(_), _) => return Err(HostError::Both { key: "url", other: "identity" }),
-        (Some(_), None, None, Some(_)) => return Err(HostError::Both { key: "url", other: "identity-fd" }),
-        (Some(url), None, None, None) => {
+    let Settings { url, credentials, database, .. } = settings;
+    let identity = identity(settings, descriptor)?;
+    let (credentials, identity) = match (url, credentials, identity) {
+        (Some(_), Some(_), _) => return Err(HostError::Both { key: "url", other: "credentials" }),
+        (Some(_), None, Some((key, _))) => return Err(HostError::Both { key: "url", other: key }),
+        (Some(url), None, None) => {
             let url = ConnectionUrl::parse(url).map_err(HostError::Url)?;
             // What stands on a command line or in a configuration file is no secret.
             return if url.password.is_some() { Err(HostError::Password) } else { Ok(Way::Url(url)) };
         }
-        (None, None, ..) => return Err(HostError::NoDatabase),
-        (None, Some(_), None, None) => return Err(HostError::Missing { key: "identity" }),
-        (None, Some(_), Some(_), Some(_)) => return Err(HostError::Both { key: "identity", other: "identity-fd" }),
-        (None, Some(credentials), Some(file), None) => (credentials, IdentitySource::File(file.clone())),
-        (None, Some(credentials), None, Some(number)) => (credentials, IdentitySource::Descriptor(number)),
+        (None, None, _) => return Err(HostError::NoDatabase),
+        (None, Some(_), None) => return Err(HostError::Missing { key: "identity" }),
+        (None, Some(credentials), Some((_, identity))) => (credentials, identity),
     };
     Ok(Way::Sealed { credentials: credentials.clone(), identity, database: needed(database, "database")? })
+}
+
+/// The one place the identity comes from, and the key that names it.
+fn identity(settings: &Settings, descriptor: Option<u32>) -> Result<Option<(&'static str, IdentitySource)>, HostError> {
+    let file = settings.identity.clone().map(|path| Ok(("identity", IdentitySource::File(path))));
+    let number = descriptor.map(|number| Ok(("identity-fd", IdentitySource::Descriptor(number))));
+    let credential = settings.identity_credential.clone().map(|name| {
+        let folder = settings.credentials_directory.clone().ok_or(HostError::NoCredentials { name: name.clone() })?;
+        Ok(("identity-credential", IdentitySource::Credential { folder, name }))
+    });
+    let mut given = [file, number, credential].into_iter().flatten().collect::<Result<Vec<_>, _>>()?.into_iter();
+    match (given.next(), given.next()) {
+        (Some((key, _)), Some((other, _))) => Err(HostError::Both { key, other }),
+        (first, _) => Ok(first),
+    }
 }
 
 impl Host {
@@ -236,6 +258,7 @@ impl Host {
             role: settings.role.clone(),
             lock_wait: settings.lock_wait.map_or(LOCK_WAIT, Duration::from_secs),
             audit: settings.audit.clone(),
+            record_key: settings.record_key.clone(),
         })
     }
 
@@ -250,6 +273,11 @@ impl Host {
     /// [`HostError::Missing`].
     pub fn audit(&self) -> Result<PathBuf, HostError> {
         needed(&self.audit, "audit")
+    }
+
+    /// The file with the record key, where this host has one.
+    pub fn record_key(&self) -> Option<&Path> {
+        self.record_key.as_deref()
     }
 
     /// Reads the bundle once and judges it. Opens no socket and no credentials.
@@ -316,7 +344,7 @@ impl Way {
         match (self, judge) {
             (Self::Url(url), _) => {
                 let url = ConnectionUrl { endpoint: url.endpoint.clone(), user: url.user.clone(), password: None };
-                Ok(Opened { target: Target { url, ca: None, role }, serial: None })
+                Ok(Opened { target: Target { url, ca: None, role, id: None }, serial: None })
             }
             (Self::Sealed { .. }, None) => Err(HostError::Missing { key: "trust" }),
             (Self::Sealed { credentials: path, identity, database }, Some(judge)) => {
@@ -334,7 +362,8 @@ impl Way {
                     database: database.clone(),
                     serial: login.serial,
                 };
-                Ok(Opened { target: Target { url: login.url, ca: login.ca, role }, serial: Some(serial) })
+                let target = Target { url: login.url, ca: login.ca, role, id: login.id };
+                Ok(Opened { target, serial: Some(serial) })
             }
         }
     }
@@ -388,6 +417,13 @@ mod tests {
         assert_eq!(refusal(&sealed, None), "");
         assert_eq!(refusal(&sealed, Some(3)), "`identity` and `identity-fd` are both given");
         assert_eq!(refusal(&Settings { identity: None, ..sealed.clone() }, Some(3)), "");
+        let credential = Settings { identity_credential: Some("host.age".parse().unwrap()), ..sealed.clone() };
+        assert!(refusal(&credential, None).contains("CREDENTIALS_DIRECTORY is not set"));
+        let credential = Settings { credentials_directory: Some("/run/credentials/x".into()), ..credential };
+        assert_eq!(refusal(&credential, None), "`identity` and `identity-credential` are both given");
+        let credential = Settings { identity: None, ..credential };
+        assert_eq!(refusal(&credential, None), "");
+        assert_eq!(refusal(&credential, Some(3)), "`identity-fd` and `identity-credential` are both given");
         assert_eq!(refusal(&Settings { identity: None, ..sealed.clone() }, None), "`identity` is not given");
         assert_eq!(refusal(&Settings { database: None, ..sealed.clone() }, None), "`database` is not given");
         assert_eq!(refusal(&Settings { credentials: None, ..sealed.clone() }, None), "no database is given");

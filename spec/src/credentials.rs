@@ -140,6 +140,33 @@ impl Secrets {
     }
 }
 
+/// The kinds of the recipients in an age header (age-encryption.org/v1: lines `-> KIND ..` up to the line `--- MAC`), without
+/// "grease", which means nothing and is there so that readers learn to skip what they do not know.
+pub fn recipient_kinds(ciphertext: &[u8]) -> Vec<String> {
+    let header = ciphertext.split(|byte| *byte == b'\n').take_while(|line| !line.starts_with(b"---"));
+    let kind = |stanza: &[u8]| {
+        String::from_utf8_lossy(stanza.split(|byte| *byte == b' ').next().unwrap_or_default()).into_owned()
+    };
+    let kinds = header.filter_map(|line| line.strip_prefix(b"-> ")).map(kind);
+    kinds.filter(|kind| !kind.ends_with("-grease")).collect()
+}
+
+/// The one kind of recipient that is sealed to and opened.
+pub const RECIPIENT_KIND: &str = "X25519";
+
+/// In words, what a line of an identity file is that is no X25519 identity; `None` if it is nothing known.
+pub fn foreign_identity(line: &str) -> Option<&'static str> {
+    let kinds = [
+        ("AGE-PLUGIN-", "the identity of a plugin"),
+        ("AGE-SECRET-KEY-PQ-", "a post-quantum identity"),
+        ("age-encryption.org/", "an encrypted file"),
+        ("-----BEGIN AGE ENCRYPTED FILE", "an encrypted file"),
+        ("-----BEGIN", "a key of another program"),
+        ("age1", "a recipient, the public half"),
+    ];
+    kinds.into_iter().find(|(prefix, _)| line.starts_with(prefix)).map(|(_, kind)| kind)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,5 +183,11 @@ mod tests {
         assert_eq!(Secrets::read(&bytes).unwrap().databases["main"].url.expose(), "sqlite:a");
         let spaced = [&**bytes, b" "].concat();
         assert!(Secrets::read(&spaced).is_err());
+    }
+
+    #[test]
+    fn kinds_of_recipients_are_read_from_the_header_alone() {
+        let plugin = b"age-encryption.org/v1\n-> X25519 abc\nabc\n-> x-grease a\n-> yubikey abc\nabc\n--- abc\n-> not one";
+        assert_eq!(recipient_kinds(plugin), ["X25519", "yubikey"]);
     }
 }

@@ -13,7 +13,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 fn aim(folder: &TempDir, access: Access) -> Sqlite {
     let url = ConnectionUrl::parse(&format!("sqlite:{}/a.db", folder.path().display())).unwrap();
-    Sqlite::new(Target { url, ca: None, role: None }, access)
+    Sqlite::new(Target { url, ca: None, role: None, id: None }, access)
 }
 
 async fn take(engine: &mut Sqlite, wait: Duration) -> Result<Vec<Holder>, EngineError> {
