@@ -14,6 +14,7 @@ use crate::release::VerifyError;
 use crate::report::{Exit, Failure, Process};
 use crate::trust::TrustError;
 
+mod audit;
 mod inspect;
 mod verify;
 
@@ -36,6 +37,9 @@ enum Command {
     Verify(Verify),
     /// Show what an unverified bundle claims of itself; nothing of it has been checked
     Inspect(Inspect),
+    /// Judge audit logs of hosts: their chain, their checkpoints and, with a history, what the database tells. Tells bad
+    /// signature, rewritten, truncated and unverifiable apart
+    Audit(Audit),
 }
 
 #[derive(Args)]
@@ -60,6 +64,25 @@ struct Verify {
 }
 
 #[derive(Args)]
+struct Audit {
+    /// The audit log of a host, with its checkpoint LOG.checkpoint beside it; one for each host that changed the database
+    #[arg(required = true, value_name = "LOG")]
+    logs: Vec<PathBuf>,
+    /// A checkpoint that was kept elsewhere: the log must go on from there
+    #[arg(long, value_name = "CHECKPOINT", requires = "trust")]
+    since: Option<PathBuf>,
+    /// What `sealift-runner history --json` printed: every run must have its intent and outcome, every release its signatures
+    #[arg(long, value_name = "FILE", requires = "trust")]
+    history: Option<PathBuf>,
+    /// The folder with 1.root.json, 1.policy.json and their successors
+    #[arg(long, value_name = "DIR", requires = "root_sha256")]
+    trust: Option<PathBuf>,
+    /// The digest of the first root, as `sealift-keys trust draft` printed it
+    #[arg(long, value_name = "HEX", requires = "trust")]
+    root_sha256: Option<Digest>,
+}
+
+#[derive(Args)]
 struct Inspect {
     /// The bundle, NAME.sealift
     bundle: PathBuf,
@@ -75,6 +98,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, process: &mut Process<
     let result = match &cli.command {
         Command::Verify(arguments) => verify::run(arguments, process),
         Command::Inspect(arguments) => inspect::run(arguments, process),
+        Command::Audit(arguments) => audit::run(arguments, process),
     };
     match result {
         Ok(exit) => exit,

@@ -191,6 +191,12 @@ impl TrustFiles {
         &self.roots
     }
 
+    /// The same chain without the roots after a version: what there was to trust then.
+    pub fn until(&self, version: u64) -> Self {
+        let count = usize::try_from(version).unwrap_or(usize::MAX).min(self.roots.len());
+        Self { roots: self.roots[..count].to_vec() }
+    }
+
     /// Takes over roots and policies that never were in files, oldest first.
     pub fn from_bytes(roots: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
         Self { roots }

@@ -3,22 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sealift_spec::history::{Event, History};
 use sealift_spec::name::UnitId;
-use sealift_spec::{Digest, json, limit};
+use sealift_spec::{Digest, limit};
 use serde_json::json;
 
 use super::Verify;
 use crate::bundle::VerifiedBundle;
 use crate::file::{self, SealedFile};
+use crate::listing::{LISTING, Listing};
 use crate::release::{self, Expected};
 use crate::report::{Exit, Failure, Process};
 use crate::trust::{Trust, TrustFiles};
 
 /// The largest bundle file: a payload and its attestations.
 const BUNDLE: u64 = limit::PAYLOAD + limit::ATTESTATIONS as u64 + 4096;
-/// The largest history listing.
-const LISTING: u64 = 1024 * 1024 * 1024;
 
 pub(super) fn run(arguments: &Verify, process: &mut Process<'_>) -> Result<Exit, Failure> {
     let now = (process.clock)();
@@ -26,6 +24,9 @@ pub(super) fn run(arguments: &Verify, process: &mut Process<'_>) -> Result<Exit,
     let file = SealedFile::read(&arguments.bundle, BUNDLE)?;
     let trust = TrustFiles::read(&arguments.trust)?;
     let trust = Trust::verify(&trust, arguments.root_sha256, 0, now)?;
+    if let Some(warning) = trust.warning() {
+        process.warn(warning);
+    }
     let expected = Expected { project: arguments.project.clone(), environment: arguments.environment.clone(), now };
     let release = release::verify(file, &trust, &expected).map_err(|error| rejected(error.into()))?;
     let bundle = release.open(&trust).map_err(|error| rejected(error.into()))?;
@@ -55,7 +56,7 @@ pub(super) fn run(arguments: &Verify, process: &mut Process<'_>) -> Result<Exit,
         &json!({
             "digest": digest, "project": expected.project, "environment": expected.environment, "name": statement.name,
             "sequence": statement.sequence, "notBefore": statement.not_before, "notAfter": statement.not_after,
-            "signers": signers, "root": trust.root_version(), "units": count, "reviewed": units.reviewed,
+            "signers": signers, "root": trust.root_version(), "rootExpires": trust.expires(), "units": count, "reviewed": units.reviewed,
             "applied": units.applied, "contentDigest": statement.content.sha256,
         }),
     );
@@ -90,31 +91,14 @@ fn judge(bundle: &VerifiedBundle, trust: &Trust, applied: &BTreeMap<UnitId, Dige
     Ok(judged)
 }
 
-/// Reads `sealift-runner history --json`: lines of type `event` whose data is the event.
+/// Reads `sealift-runner history --json`.
 fn read_applied(path: &Path) -> Result<BTreeMap<UnitId, Digest>, Failure> {
-    #[derive(serde::Serialize, serde::Deserialize)]
-    struct Line {
-        data: Event,
-        r#type: String,
-    }
-    let failed = |line: usize, error: Box<dyn std::error::Error + Send + Sync>| {
-        Failure {
-            exit: Exit::Unknown,
-            error,
-            hint: Some("give it what `sealift-runner history --json` printed".to_owned()),
-        }
-        .context(format!("line {line} of `{}` is no history event", path.display()))
-    };
     let (file, metadata) = file::open(path)?;
     let text = file::read_all(file, metadata.len(), path, LISTING)?;
-    let mut history = History::default();
-    for (index, line) in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).enumerate() {
-        let Line { data, r#type } =
-            json::read(line, 2 * sealift_spec::history::EVENT).map_err(|error| failed(index + 1, error.into()))?;
-        if r#type != "event" {
-            return Err(failed(index + 1, format!("its type is `{}`", sealift_spec::text::Plain(&r#type)).into()));
-        }
-        history.append(data).map_err(|error| failed(index + 1, error.into()))?;
-    }
-    Ok(history.applied().iter().map(|applied| (applied.unit.id.clone(), applied.unit.up)).collect())
+    let listing = Listing::read(&text).map_err(|error| {
+        Failure::new(Exit::Unknown, error)
+            .hint("give it what `sealift-runner history --json` printed")
+            .context(format!("`{}` is no history", path.display()))
+    })?;
+    Ok(listing.history.applied().iter().map(|applied| (applied.unit.id.clone(), applied.unit.up)).collect())
 }
