@@ -13,7 +13,7 @@ use sealift_verifier::report::{Exit, Failure, Process};
 
 use crate::config::{self, ConfigError, DEFAULT_PATH, Layer, Settings};
 use crate::credentials::CredentialsError;
-use crate::host::{Host, HostError};
+use crate::host::{Accepted, Host, HostError};
 use crate::operator::Operator;
 use crate::plan::{Back, Goal, Reach};
 use crate::run::Caller;
@@ -81,6 +81,15 @@ enum Command {
         host: HostArguments,
         #[command(flatten)]
         back: BackArguments,
+        #[command(flatten)]
+        change: ChangeArguments,
+    },
+    /// Give a clone or a restored copy an id of its own, and bind it to this host's environment. Runs no SQL of the bundle
+    Rebind {
+        #[command(flatten)]
+        bundle: BundleArguments,
+        #[command(flatten)]
+        host: HostArguments,
         #[command(flatten)]
         change: ChangeArguments,
     },
@@ -263,6 +272,14 @@ fn command(command: &Command, around: &Surroundings, process: &mut Process<'_>) 
             }
             change::run(&host, &back.goal(), change.permit.as_deref(), around, process)
         }
+        Command::Rebind { bundle, host, change } => {
+            let settings = settings(host, Some(bundle), Some(change))?;
+            let host = Host::new(&settings, host.identity_fd)?;
+            if change.dry_run {
+                return plan::run(&host, &Goal::Rebind, around, process);
+            }
+            change::run(&host, &Goal::Rebind, change.permit.as_deref(), around, process)
+        }
         Command::Status { bundle, host } => {
             let settings = settings(host, Some(bundle), None)?;
             status::run(&Host::new(&settings, host.identity_fd)?, around, process)
@@ -321,8 +338,18 @@ fn settle(
     Ok(settings)
 }
 
+/// Verifies trust and bundle, and says so when the root is about to expire.
+fn accept<'h>(host: &'h Host, process: &mut Process<'_>) -> Result<Accepted<'h>, Failure> {
+    let accepted = host.accept((process.clock)())?;
+    if let Some(warning) = accepted.trust().warning() {
+        process.warn(warning);
+    }
+    Ok(accepted)
+}
+
 fn caller<'c>(host: &Host, around: &Surroundings, process: &Process<'c>) -> Caller<'c> {
-    Caller { clock: process.clock, operator: around.operator.clone(), lock_wait: host.lock_wait(), permit: None }
+    let operator = around.operator.clone();
+    Caller { clock: process.clock, operator, lock_wait: host.lock_wait(), known: None, permit: None }
 }
 
 impl From<ConfigError> for Failure {
@@ -356,9 +383,12 @@ impl From<HostError> for Failure {
                 Exit::Unknown,
                 say("every change is audited: name the log with `--audit FILE`, or as `audit` in the configuration"),
             ),
-            HostError::Missing { key: "identity" } => {
-                (Exit::Unknown, say("give the age identity of this host with `--identity FILE`, `--identity-fd N` or `--identity-credential NAME`"))
-            }
+            HostError::Missing { key: "identity" } => (
+                Exit::Unknown,
+                say(
+                    "give the age identity of this host with `--identity FILE`, `--identity-fd N` or `--identity-credential NAME`",
+                ),
+            ),
             HostError::Missing { key: "trust" } => (
                 Exit::Unknown,
                 say("sealed credentials are verified first, which needs `--trust DIR` and its pinned digest"),

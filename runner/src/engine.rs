@@ -418,6 +418,12 @@ pub trait Engine {
     /// [`EngineError`].
     async fn evidence(&mut self, release: Digest, envelope: &[u8]) -> Result<(), EngineError>;
 
+    /// Reads the envelopes that are stored beside a history that there is, by the digests they are stored by.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    async fn envelopes(&mut self) -> Result<Vec<(String, String)>, EngineError>;
+
     /// Writes one history row in a transaction of its own. The write fails, with nothing written, unless this session
     /// holds the lock and the newest row is number `row.seq - 1`. Runs as the login account and untouched by what a
     /// script set. Durable on return.

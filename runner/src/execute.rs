@@ -179,6 +179,12 @@ impl<E: Engine> Executor<'_, E> {
             }
             self.step(step, index + 1, total, &plan).await?;
         }
+        // First use has just given it one.
+        if plan.rebinds() && !plan.first_use {
+            let database = random::<16>().ok_or(ExecuteError::Prepare(EngineError::Answer { doing: NEW_ID }))?;
+            let (from, environment) = (plan.database().clone(), release.environment().clone());
+            return self.write(Happening::Rebound { database, environment, from, under: plan.under }).await;
+        }
         if let Some(heads) = plan.completes {
             self.write(Happening::Completed { heads, under: plan.under }).await?;
         }
@@ -382,14 +388,15 @@ pub(crate) fn random<const N: usize>() -> Option<Label> {
     text.parse().ok()
 }
 
+const NEW_ID: &str = "making an id for the database";
+
 fn bound(
     engine: EngineKind,
     environment: &Name,
     project: &Name,
     permit: Option<Digest>,
 ) -> Result<Happening, ExecuteError> {
-    let doing = "making an id for the database";
-    let database = random::<16>().ok_or(ExecuteError::Prepare(EngineError::Answer { doing }))?;
+    let database = random::<16>().ok_or(ExecuteError::Prepare(EngineError::Answer { doing: NEW_ID }))?;
     let (environment, project) = (environment.clone(), project.clone());
     Ok(Happening::Bound { database, engine, environment, permit, project })
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sealift_spec::endpoint::{ConnectionUrl, UrlError};
-use sealift_spec::name::Name;
+use sealift_spec::name::{Label, Name};
 use sealift_spec::{Digest, Timestamp, limit};
 use sealift_verifier::bundle::{OpenError, VerifiedBundle};
 use sealift_verifier::file::{FileError, SealedFile};
@@ -169,6 +169,7 @@ pub struct Host {
     lock_wait: Duration,
     audit: Option<PathBuf>,
     record_key: Option<PathBuf>,
+    database: Option<Name>,
 }
 
 /// A bundle that verified, the trust it was judged by, and the host it was accepted for.
@@ -259,6 +260,7 @@ impl Host {
             lock_wait: settings.lock_wait.map_or(LOCK_WAIT, Duration::from_secs),
             audit: settings.audit.clone(),
             record_key: settings.record_key.clone(),
+            database: settings.database.clone(),
         })
     }
 
@@ -336,6 +338,28 @@ impl Accepted<'_> {
         let root = self.judge.trust.root_version();
         let raise = |path: &PathBuf| State::raise(path, *pinned, root, opened.serial.as_ref());
         state.as_ref().map(raise).transpose().map_err(HostError::State)
+    }
+}
+
+impl Accepted<'_> {
+    /// The id of the database, if it has been used from here under the name it goes by.
+    pub fn known(&self) -> Option<&Label> {
+        let Anchor { project, environment, .. } = &self.host.anchor;
+        self.judge.state.database(project, environment, self.host.database.as_ref()?)
+    }
+
+    /// Remembers the id of the database, if it goes by a name.
+    ///
+    /// # Errors
+    /// [`HostError::State`].
+    pub fn learn(&self, id: &Label) -> Result<(), HostError> {
+        let Anchor { project, environment, state, .. } = &self.host.anchor;
+        match (state, &self.host.database) {
+            (Some(path), Some(name)) if self.known() != Some(id) => {
+                State::bind(path, project, environment, name, id).map_err(HostError::State).map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 }
 

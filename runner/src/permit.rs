@@ -195,7 +195,11 @@ pub fn fit<'p>(
     }
     // 3. Once.
     let ours = |event: &Happening| event.permit() == Some(digest);
-    let ends = |event: &Happening| matches!(event, Happening::Completed { .. } | Happening::Rebound { .. });
+    let ends = |event: &Happening| match event {
+        Happening::Completed { .. } | Happening::Rebound { .. } => true,
+        Happening::Bound { .. } => action == Action::Rebind,
+        _ => false,
+    };
     if let Some(spent) = history.events().iter().find(|event| ours(&event.event) && ends(&event.event)) {
         return Err(NotPermitted::Spent { seq: spent.seq });
     }

@@ -35,6 +35,8 @@ pub enum Goal {
     Apply(Reach),
     /// Revert applied units, the last applied first.
     Revert(Back),
+    /// Give a clone or a restored copy an id of its own, and this environment.
+    Rebind,
 }
 
 impl Goal {
@@ -43,6 +45,7 @@ impl Goal {
         match self {
             Self::Apply(_) => Action::Apply,
             Self::Revert(_) => Action::Revert,
+            Self::Rebind => Action::Rebind,
         }
     }
 }
@@ -197,6 +200,11 @@ impl<'b> Plan<'b> {
         }
     }
 
+    /// Whether the database gets a new id.
+    pub fn rebinds(&self) -> bool {
+        self.action == Action::Rebind
+    }
+
     /// Whether no script would run. (The history may still note that a new release has reached its heads.)
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
@@ -204,7 +212,7 @@ impl<'b> Plan<'b> {
 
     /// Whether executing it would write nothing at all.
     pub fn is_nothing(&self) -> bool {
-        self.steps.is_empty() && self.completes.is_none()
+        self.steps.is_empty() && self.completes.is_none() && !self.rebinds()
     }
 }
 
@@ -260,9 +268,10 @@ fn make<'b>(
             survey.forwards(reach, done)?
         }
         Goal::Revert(back) => survey.back(back, done)?,
+        Goal::Rebind => survey.anew()?,
     };
     // Noting that heads were reached raises floors like any other change, so it takes what executing takes.
-    if !choice.units.is_empty() || choice.completes.is_some() {
+    if !choice.units.is_empty() || choice.completes.is_some() || *goal == Goal::Rebind {
         executable(&under, history)?;
     }
     let steps = choice
@@ -301,13 +310,18 @@ fn agree(manifest: &Manifest, environment: &Name, history: &History, goal: &Goal
             let (expected, found) = (manifest.project().clone(), binding.project.clone());
             return Err(PlanError::Project { expected, found });
         }
-        if binding.environment != *environment {
+        // A copy for tests comes from another environment; a database for development was never under any rules.
+        let foreign = *goal != Goal::Rebind || binding.environment.is_reserved_environment();
+        if binding.environment != *environment && foreign {
             let (expected, found) = (environment.clone(), binding.environment.clone());
             return Err(PlanError::Environment { expected, found });
         }
         if binding.engine != manifest.engine() {
             return Err(PlanError::Engine { expected: manifest.engine(), found: binding.engine });
         }
+    }
+    if *goal == Goal::Rebind {
+        return Ok(());
     }
     let units: BTreeMap<&UnitId, &Unit> = manifest.units().iter().map(|unit| (&unit.id, unit)).collect();
     let sequence = manifest.release().sequence;
@@ -573,6 +587,16 @@ impl<'b, 'h> Survey<'b, 'h> {
         let units = order[..count].iter().map(|id| Ok((self.reversible(id)?, Direction::Down)));
         let units = units.collect::<Result<Vec<_>, _>>()?;
         Ok(Choice { units, held: Vec::new(), left: 0, reached: None, completes: None })
+    }
+
+    /// Nothing runs when a copy is bound anew, and nothing may be half done.
+    fn anew(&self) -> Result<Choice<'b>, PlanError> {
+        match self.history.running().filter(|running| has_begun(running)) {
+            Some(Running { unit, direction, done, .. }) => {
+                Err(PlanError::OtherWay { id: unit.id.clone(), direction: *direction, done: *done })
+            }
+            None => Ok(Choice { units: Vec::new(), held: Vec::new(), left: 0, reached: None, completes: None }),
+        }
     }
 
     /// The interrupted unit, if it was going the same way.

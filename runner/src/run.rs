@@ -11,8 +11,9 @@ use sealift_spec::Timestamp;
 use sealift_spec::action::Action;
 use sealift_spec::history::{AppliedUnit, Binding, History, Running};
 use sealift_spec::manifest::{self, Direction, Unit};
-use sealift_spec::name::UnitId;
+use sealift_spec::name::{Label, UnitId};
 use sealift_verifier::bundle::VerifiedBundle;
+use sealift_verifier::listing::Evidence;
 use sealift_verifier::permit::VerifiedPermit;
 use sealift_verifier::trust::Trust;
 
@@ -59,6 +60,8 @@ pub struct Caller<'c> {
     pub operator: Operator,
     /// How long to wait for the lock.
     pub lock_wait: Duration,
+    /// The id of the database, where this host has seen it before.
+    pub known: Option<Label>,
     /// What the change is made under, where the environment is protected.
     pub permit: Option<&'c VerifiedPermit>,
 }
@@ -241,11 +244,11 @@ pub async fn status(
     dispatch!(target, Access::Preview, |place| station::status(place, bundle, trust, caller).await)
 }
 
-/// Reads and checks the whole history; `None` when the database has never been used. Takes no lock, writes nothing, needs
+/// Reads and checks the whole history, and reads the envelopes beside it, of which nothing is checked; `None` when the database has never been used. Takes no lock, writes nothing, needs
 /// no bundle.
 ///
 /// # Errors
 /// [`RunError`] when it cannot be read, or its chain does not hold.
-pub async fn history(target: Target) -> Result<Option<History>, RunError> {
+pub async fn history(target: Target) -> Result<Option<(History, Vec<Evidence>)>, RunError> {
     dispatch!(target, Access::Read, |place| station::history(place.engine).await)
 }

@@ -120,11 +120,11 @@ fn history(local: &Local, project: &Project) -> Result<Option<History>, Failure>
     {
         return Ok(None);
     }
-    Ok(runtime::block_on(run::history(target))??)
+    Ok(runtime::block_on(run::history(target))??.map(|(history, _)| history))
 }
 
 fn caller<'c>(clock: &'c dyn Fn() -> sealift_spec::Timestamp) -> Caller<'c> {
-    Caller { clock, operator: Operator::of_this_process(), lock_wait: Duration::from_secs(10), permit: None }
+    Caller { clock, operator: Operator::of_this_process(), lock_wait: Duration::from_secs(10), known: None, permit: None }
 }
 
 fn change(

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::plan::{held, migrations};
 use super::progress::Progress;
-use super::{Surroundings, caller};
+use super::{Surroundings, accept, caller};
 use crate::audit::AuditLog;
 use crate::host::{Accepted, Host};
 use crate::permit;
@@ -29,14 +29,15 @@ pub(super) fn run(
     process: &mut Process<'_>,
 ) -> Result<Exit, Failure> {
     let path = host.audit()?;
-    let accepted = host.accept((process.clock)())?;
+    let accepted = accept(host, process)?;
     let permit = permit.map(|path| read(path, &accepted, process)).transpose()?;
     // Before credentials are opened, like the bundle.
     permit::demand(accepted.bundle(), accepted.trust(), permit.as_ref()).map_err(RunError::NotPermitted)?;
     let opened = accepted.open()?;
     accepted.remember(&opened)?;
     let mut audit = open_audit(host, &path, accepted.trust(), process)?;
-    let caller = Caller { permit: permit.as_ref(), ..caller(host, around, process) };
+    let known = accepted.known().cloned();
+    let caller = Caller { known, permit: permit.as_ref(), ..caller(host, around, process) };
     let (bundle, trust) = (accepted.bundle(), accepted.trust());
     let mut progress = Progress::new(process);
     let stop = progress.stop();
@@ -45,10 +46,13 @@ pub(super) fn run(
     drop(progress);
     match ended? {
         Some(Ok(outcome)) => {
+            if let Some(binding) = &outcome.binding {
+                accepted.learn(&binding.database)?;
+            }
             finished(&outcome.done, process);
             tell(&outcome, process);
             // The release is not in force as long as a part of it is held, and whoever runs this must hear of it.
-            let complete = outcome.action == Action::Revert || outcome.held.is_empty();
+            let complete = outcome.action != Action::Apply || outcome.held.is_empty();
             Ok(if complete { Exit::Done } else { Exit::No })
         }
         Some(Err(error)) => {
@@ -121,6 +125,10 @@ fn tell(outcome: &Outcome, process: &mut Process<'_>) {
     let past = if applies { "applied" } else { "reverted" };
     let back = done.iter().filter(|finished| finished.direction == Direction::Down).count();
     match binding {
+        Some(binding) if *action == Action::Rebind => {
+            process
+                .say(format_args!("the database is {} of environment {} now", binding.database, binding.environment));
+        }
         Some(binding) if applies && back > 0 => {
             let (on, words) = (count - back, migrations(count));
             process.say(format_args!("reverted {back} and applied {on} {words}; database {}", binding.database));

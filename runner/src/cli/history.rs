@@ -12,13 +12,16 @@ use crate::{host, run};
 
 pub(super) fn run(settings: &Settings, descriptor: Option<u32>, process: &mut Process<'_>) -> Result<Exit, Failure> {
     let target = host::look(settings, descriptor, (process.clock)())?;
-    let Some(history) = block_on(run::history(target))?? else {
+    let Some((history, evidence)) = block_on(run::history(target))?? else {
         process.note("the database has never been used: it has no history");
         return Ok(Exit::Done);
     };
     for event in history.events() {
         process.say(Line(event));
         process.data("event", event);
+    }
+    for envelope in &evidence {
+        process.data("evidence", envelope);
     }
     Ok(Exit::Done)
 }

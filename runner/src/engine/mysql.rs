@@ -141,8 +141,8 @@ impl Mysql {
             GUARD => SqlError {
                 transient: false,
                 ..SqlError::new(
-                    "the row was not written: this session does not hold the lock on this server any more, or the history \
-                 has moved",
+                    "the row was not written: this session does not hold the lock on this server any more, the history has \
+                 moved, or a trigger interferes",
                 )
             },
             _ => error,
@@ -402,6 +402,19 @@ impl Engine for Mysql {
         setting::compare(baseline, found.first().ok_or(EngineError::Answer { doing: DOING })?)?;
         self.settings = Some(settings);
         Ok(())
+    }
+
+    async fn envelopes(&mut self) -> Result<Vec<(String, String)>, EngineError> {
+        const DOING: &str = "reading the evidence";
+        let table = identifier(&self.database);
+        let read = format!("SELECT sha256, body FROM {table}.sealift_evidence ORDER BY sha256");
+        let rows = self.ask(&read).await.map_err(|failure| failure.engine(DOING))?;
+        let row = |row: Texts| {
+            let mut cells = row.into_iter().flatten();
+            Some((cells.next()?, cells.next()?))
+        };
+        let rows: Option<Vec<_>> = rows.into_iter().map(row).collect();
+        rows.ok_or(EngineError::Answer { doing: DOING })
     }
 
     async fn evidence(&mut self, release: Digest, envelope: &[u8]) -> Result<(), EngineError> {

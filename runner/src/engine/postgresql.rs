@@ -16,7 +16,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgErrorPos
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Either, Row as _, raw_sql};
 use tokio::time::{sleep, timeout};
 
-use self::batch::{BEGIN, Batch, Guard, OURSELVES, RESET, identifier, identify, insert, literal};
+use self::batch::{BEGIN, Batch, Guard, OURSELVES, RESET, identifier, identify, literal};
 use crate::engine::{
     Cause, Engine, EngineError, Finding, Holder, ReadOnly, Server, SqlError, StepError, Target, Transport, Waiting,
 };
@@ -504,6 +504,17 @@ impl Engine for Postgresql {
         Ok(())
     }
 
+    async fn envelopes(&mut self) -> Result<Vec<(String, String)>, EngineError> {
+        let doing = "reading the evidence";
+        let answer = self.ask(&[catalog::EVIDENCE]).await.map_err(|failure| failure.engine(doing))?;
+        let row = |row: Vec<Option<String>>| {
+            let mut columns = row.into_iter().flatten();
+            Some((columns.next()?, columns.next()?))
+        };
+        let rows: Option<Vec<_>> = answer.rows.into_iter().map(row).collect();
+        rows.ok_or(EngineError::Answer { doing })
+    }
+
     async fn evidence(&mut self, release: Digest, envelope: &[u8]) -> Result<(), EngineError> {
         let doing = "storing the release";
         let envelope = std::str::from_utf8(envelope).map_err(|_| EngineError::Answer { doing })?;
@@ -528,7 +539,7 @@ impl Engine for Postgresql {
         batch.ours(BEGIN);
         OURSELVES.iter().for_each(|statement| batch.ours(statement));
         batch.ours("SET LOCAL lock_timeout TO '10s'");
-        batch.ours(&insert(row, self.guard(None)));
+        batch.row(row, self.guard(None));
         batch.ours("COMMIT");
         self.run(&[batch]).await
     }
@@ -588,7 +599,7 @@ impl Engine for Postgresql {
         batch.script(range.clone(), &work.sql()[range], statement.kind);
         batch.ours("SET CONSTRAINTS ALL IMMEDIATE");
         OURSELVES.iter().for_each(|statement| batch.ours(statement));
-        batch.ours(&insert(row, guard));
+        batch.row(row, guard);
         batch.ours("COMMIT");
         self.run(&[batch]).await
     }

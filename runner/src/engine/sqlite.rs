@@ -333,6 +333,10 @@ impl Engine for Sqlite {
         Ok(())
     }
 
+    async fn envelopes(&mut self) -> Result<Vec<(String, String)>, EngineError> {
+        self.session()?.envelopes().await.map_err(engine("reading the evidence"))
+    }
+
     async fn evidence(&mut self, release: Digest, envelope: &[u8]) -> Result<(), EngineError> {
         const DOING: &str = "storing the release";
         let envelope =

@@ -68,6 +68,13 @@ pub enum RunError {
         /// The id in the history; `None` when the database has never been used.
         found: Option<Label>,
     },
+    /// This host has seen another database under this name than the one that answers.
+    UnknownDatabase {
+        /// The id it has seen.
+        known: Label,
+        /// The id in the history; `None` when the database has never been used.
+        found: Option<Label>,
+    },
     /// The bundle and the database do not fit, or a unit may not run.
     Plan(PlanError),
     /// The execution ended early.
@@ -110,6 +117,12 @@ impl fmt::Display for RunError {
             }
             Self::OtherDatabase { signed, found: None } => {
                 write!(f, "the credentials are for database `{signed}`, the database that answers has never been used")
+            }
+            Self::UnknownDatabase { known, found: Some(found) } => {
+                write!(f, "this host knows the database as `{known}`, the database that answers is `{found}`")
+            }
+            Self::UnknownDatabase { known, found: None } => {
+                write!(f, "this host knows the database as `{known}`, the database that answers has never been used")
             }
             Self::Plan(source) => write!(f, "{source}"),
             Self::Stopped { source, unaudited: None, .. } => write!(f, "{source}"),
@@ -185,6 +198,7 @@ impl RunError {
             | Self::ReadOnly(_)
             | Self::NotEmpty
             | Self::OtherDatabase { .. }
+            | Self::UnknownDatabase { .. }
             | Self::History(_) => Exit::No,
             Self::Engine(source) => source.exit(),
             Self::Plan(source) => source.exit(),
@@ -211,6 +225,10 @@ impl RunError {
             Self::OtherDatabase { .. } => {
                 "check which database this is; after a restore or for a clone that was meant, `rebind` gives it a new id, \
                  and the credentials are sealed for that one"
+                    .to_owned()
+            }
+            Self::UnknownDatabase { .. } => {
+                "check which database this is; for a clone or a restore that was meant, `rebind` gives it an id of its own"
                     .to_owned()
             }
             Self::History(_) => {

@@ -5,6 +5,7 @@ use sealift_spec::history::History;
 use sealift_spec::manifest::Manifest;
 use sealift_spec::name::Label;
 use sealift_verifier::bundle::VerifiedBundle;
+use sealift_verifier::listing::Evidence;
 use sealift_verifier::trust::Trust;
 
 use crate::audit::AuditLog;
@@ -54,7 +55,7 @@ pub(super) async fn plan<'b, E: Engine>(
 ) -> Result<Plan<'b>, RunError> {
     let Place { mut engine, id } = place;
     let (_, history) = look(&mut engine, bundle.manifest()).await?;
-    recognise(id.as_ref(), &history)?;
+    recognise(id.as_ref(), caller, &history, goal)?;
     believe(caller, &history, None)?;
     let plan = make(bundle, trust, &history, goal)?;
     unused(&mut engine, &history).await?;
@@ -70,7 +71,7 @@ pub(super) async fn status<E: Engine>(
 ) -> Result<Status, RunError> {
     let Place { mut engine, id } = place;
     let (server, history) = look(&mut engine, bundle.manifest()).await?;
-    recognise(id.as_ref(), &history)?;
+    recognise(id.as_ref(), caller, &history, &Goal::Apply(Reach::Target))?;
     believe(caller, &history, None)?;
     engine.close().await;
     let (plan, refusal) = match make(bundle, trust, &history, &Goal::Apply(Reach::Target)) {
@@ -90,11 +91,14 @@ pub(super) async fn status<E: Engine>(
     })
 }
 
-pub(super) async fn history<E: Engine>(mut engine: E) -> Result<Option<History>, RunError> {
+pub(super) async fn history<E: Engine>(mut engine: E) -> Result<Option<(History, Vec<Evidence>)>, RunError> {
     engine.connect().await?;
-    let rows = engine.history().await?;
+    let Some(rows) = engine.history().await? else { return Ok(None) };
+    let stored = engine.envelopes().await?;
     engine.close().await;
-    Ok(rows.map(History::read).transpose()?)
+    // What is stored under no digest belongs to no event.
+    let evidence = |(sha256, body): (String, String)| Some(Evidence { body, sha256: sha256.parse().ok()? });
+    Ok(Some((History::read(rows)?, stored.into_iter().filter_map(evidence).collect())))
 }
 
 pub(super) async fn change<E: Engine>(
@@ -120,7 +124,7 @@ pub(super) async fn change<E: Engine>(
         return Err(RunError::ReadOnly(reason));
     }
     let mut lock = Lock::take(engine, bundle.manifest().project(), caller.lock_wait, observer).await?;
-    recognise(id.as_ref(), lock.history())?;
+    recognise(id.as_ref(), caller, lock.history(), goal)?;
     // The second judgement of time: waiting for the lock may have taken a while.
     believe(caller, lock.history(), audit.as_deref())?;
     let (now, not_after) = ((caller.clock)(), release.statement().not_after.min(trust.expires()));
@@ -191,12 +195,17 @@ async fn look<E: Engine>(engine: &mut E, manifest: &Manifest) -> Result<(Server,
     Ok((server, History::read(rows.unwrap_or_default())?))
 }
 
-/// Whether the database is the one that the credentials were sealed for. A name in a network may lead to another one.
-fn recognise(id: Option<&Label>, history: &History) -> Result<(), RunError> {
+/// Whether the database is the one that the credentials were sealed for, and the one that this host has seen before. A
+/// name in a network may lead to another one. Binding anew is for those that are not.
+fn recognise(signed: Option<&Label>, caller: &Caller<'_>, history: &History, goal: &Goal) -> Result<(), RunError> {
     let found = history.binding().map(|binding| &binding.database);
-    match id {
-        Some(signed) if found != Some(signed) => {
+    match (signed, &caller.known) {
+        _ if *goal == Goal::Rebind => Ok(()),
+        (Some(signed), _) if found != Some(signed) => {
             Err(RunError::OtherDatabase { signed: signed.clone(), found: found.cloned() })
+        }
+        (_, Some(known)) if found != Some(known) => {
+            Err(RunError::UnknownDatabase { known: known.clone(), found: found.cloned() })
         }
         _ => Ok(()),
     }

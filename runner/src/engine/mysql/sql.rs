@@ -62,8 +62,8 @@ pub(super) struct Guard<'g> {
     pub(super) server: u64,
 }
 
-/// Statements that write a row, and fail unless the guard holds and the row is the next one. A subquery of two rows
-/// is an error under every `sql_mode`.
+/// Statements that write a row, and fail unless the guard holds, the row is the next one, and it then stands there as it was
+/// written: a trigger of a script could have changed it. A subquery of two rows is an error under every `sql_mode`.
 pub(super) fn insert(guard: &Guard<'_>, database: &str, row: &Row) -> String {
     let Guard { lock, connection, host, server } = guard;
     let table = format!("{}.sealift_history", identifier(database));
@@ -71,13 +71,15 @@ pub(super) fn insert(guard: &Guard<'_>, database: &str, row: &Row) -> String {
         "SET @sealift_holds = (IS_USED_LOCK('{}') = CONNECTION_ID() AND CONNECTION_ID() = {connection} \
          AND @@hostname = {} AND @@server_id = {server}); \
          INSERT INTO {table} (seq, body, sha256) SELECT IF(@sealift_holds = 1 AND \
-         (SELECT COALESCE(MAX(seq), 0) FROM {table}) = {}, {}, (SELECT 1 UNION SELECT 2)), {}, {}",
+         (SELECT COALESCE(MAX(seq), 0) FROM {table}) = {before}, {seq}, (SELECT 1 UNION SELECT 2)), {body}, {sha256}; \
+         SET @sealift_kept = (SELECT IF(COUNT(*) = 1, 1, (SELECT 1 UNION SELECT 2)) FROM {table} \
+         WHERE seq = {seq} AND body = {body} AND sha256 = {sha256})",
         lock.lock,
         text(host),
-        row.seq.saturating_sub(1),
-        row.seq,
-        text(&row.body),
-        text(&row.sha256),
+        before = row.seq.saturating_sub(1),
+        seq = row.seq,
+        body = text(&row.body),
+        sha256 = text(&row.sha256),
     )
 }
 
@@ -105,6 +107,6 @@ mod tests {
         let sql = insert(&guard, "a`b", &row);
         assert!(sql.contains("`a``b`.sealift_history") && sql.contains("CONVERT(x'64622731' USING utf8mb4)"), "{sql}");
         assert!(!sql.contains("DROP") && !sql.contains("db'1") && !sql.contains('\\') && !sql.contains('"'), "{sql}");
-        assert_eq!(sql.matches(';').count(), 1);
+        assert_eq!(sql.matches(';').count(), 2);
     }
 }

@@ -58,6 +58,12 @@ impl Batch {
         self.countable &= kind != Kind::Group;
     }
 
+    /// Writes a row, and makes sure that it stands there as it was written.
+    pub(super) fn row(&mut self, row: &Row, guard: Guard) {
+        self.ours(&insert(row, guard));
+        self.ours(&kept(row));
+    }
+
     pub(super) fn sql(&self) -> &str {
         &self.sql
     }
@@ -151,6 +157,18 @@ pub(super) fn insert(row: &Row, guard: Guard) -> String {
     )
 }
 
+/// Fails unless the row stands there as it was written: a rule or trigger of a script could have swallowed or changed it.
+/// The text is a number only where it does not matter, so that the server's error says what happened.
+pub(super) fn kept(row: &Row) -> String {
+    format!(
+        "SELECT CASE count(*) WHEN 1 THEN 1 ELSE (count(*) || ' history rows like the one that was written: a rule or trigger \
+         interferes')::int4 END FROM ONLY sealift.history WHERE seq = {} AND body = {} AND sha256 = {}",
+        row.seq,
+        literal(&row.body),
+        literal(&row.sha256)
+    )
+}
+
 /// What `DISCARD ALL` does, but for the advisory locks: one of them is ours.
 pub(super) const RESET: [&str; 7] = [
     "CLOSE ALL",
@@ -187,7 +205,7 @@ pub(super) fn transaction(work: &Work<'_>, row: &Row, guard: Guard, role: Option
     // Deferred constraints fire here, under the settings of the script, and not under ours at COMMIT.
     batch.ours("SET CONSTRAINTS ALL IMMEDIATE");
     OURSELVES.iter().for_each(|statement| batch.ours(statement));
-    batch.ours(&insert(row, guard));
+    batch.row(row, guard);
     // A part of the transaction: undone with it, and no transaction of its own.
     RESET.iter().for_each(|statement| batch.ours(statement));
     batch.ours(settings);

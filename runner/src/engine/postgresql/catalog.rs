@@ -22,6 +22,9 @@ pub(super) const STRANGERS: &str = "SELECT o.name, r.rolname FROM ( \
 /// All rows, oldest first.
 pub(super) const HISTORY: &str = "SELECT seq, body, sha256 FROM sealift.history ORDER BY seq";
 
+/// The envelopes.
+pub(super) const EVIDENCE: &str = "SELECT sha256, body FROM sealift.evidence ORDER BY sha256";
+
 /// The history tables.
 pub(super) const TABLES: [&str; 3] = [
     "CREATE SCHEMA IF NOT EXISTS sealift",

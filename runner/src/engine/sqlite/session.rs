@@ -279,6 +279,13 @@ impl Session {
         rows.iter().map(read).collect()
     }
 
+    /// Reads the envelopes.
+    pub(super) async fn envelopes(&mut self) -> Result<Vec<(String, String)>, sqlx::Error> {
+        let rows = sqlx::query("SELECT sha256, body FROM main.sealift_evidence ORDER BY sha256");
+        let rows = rows.fetch_all(&mut self.connection).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    }
+
     /// Stores an envelope once.
     pub(super) async fn evidence(&mut self, digest: &str, envelope: &str) -> Result<(), sqlx::Error> {
         let insert = "INSERT INTO main.sealift_evidence (sha256, body) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
