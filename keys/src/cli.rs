@@ -14,9 +14,10 @@ use crate::{openssh, passphrase};
 mod credentials;
 mod generate;
 mod identity;
+mod permit;
 mod trust;
 
-/// Makes signing keys, host identities, trust roots and sealed credentials.
+/// Makes signing keys, host identities, trust roots, sealed credentials and permits.
 ///
 /// Exit status: 0 done, 1 refused, 2 could not tell (usage, unreadable or unwritable files, no terminal to ask on).
 #[derive(Parser)]
@@ -41,6 +42,8 @@ enum Command {
     /// Seal database credentials to hosts
     #[command(subcommand)]
     Credentials(credentials::Credentials),
+    /// Permit one run on a protected database: shows what a host plans to do, and signs exactly that
+    Permit(permit::Permit),
 }
 
 /// Runs one command and returns its exit status.
@@ -55,6 +58,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, process: &mut Process<
         Command::Identity(arguments) => identity::run(arguments, process),
         Command::Trust(command) => trust::run(command, process),
         Command::Credentials(command) => credentials::run(command, process),
+        Command::Permit(arguments) => permit::run(arguments, process),
     };
     match result {
         Ok(exit) => exit,

@@ -12,6 +12,7 @@ pub mod file;
 pub mod identity;
 pub mod openssh;
 pub mod passphrase;
+pub mod permit;
 mod place;
 pub mod signer;
 pub mod trust;
