@@ -1,8 +1,10 @@
-//! What this host has seen: the newest root by pinned root, and the newest credentials by database (`trust.md` section 8).
+//! What this host has seen: the newest root by pinned root, the newest credentials and the id by database (`trust.md`
+//! section 8).
 //!
 //! Attack -> defence. Deleting newer root files brings revoked keys back; old credentials, validly signed once, aim the host
-//! at an old server: neither goes below what is written here. The file only ever rises: an update reads, raises and
-//! replaces it under a lock on the file itself, which is for its owner alone. Deliberately no defence against who can
+//! at an old server: neither goes below what is written here. Another database behind a known name is refused until it is
+//! bound anew. Floors only ever rise: an update reads, raises and
+//! replaces the file under a lock on the file itself, which is for its owner alone. Deliberately no defence against who can
 //! delete the file; the history in the database holds a root floor of its own.
 
 use std::collections::BTreeMap;
@@ -15,7 +17,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use sealift_spec::Digest;
 use sealift_spec::json::{self, JsonError};
-use sealift_spec::name::Name;
+use sealift_spec::name::{Label, Name};
 use sealift_verifier::file::{self, FileError};
 use serde::{Deserialize, Serialize};
 
@@ -25,13 +27,18 @@ const SCHEMA: &str = "urn:sealift:state:v1";
 /// The largest state file, in bytes.
 const LIMIT: usize = 1024 * 1024;
 
-/// The serial of the newest credentials by project, environment and database.
-type Serials = BTreeMap<Name, BTreeMap<Name, BTreeMap<Name, u64>>>;
+/// Something by project, environment and database.
+type Databases<T> = BTreeMap<Name, BTreeMap<Name, BTreeMap<Name, T>>>;
+
+/// The serial of the newest credentials.
+type Serials = Databases<u64>;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wire {
     credentials: Serials,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    databases: Databases<Label>,
     roots: BTreeMap<Digest, u64>,
     schema: String,
 }
@@ -40,6 +47,7 @@ struct Wire {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     credentials: Serials,
+    databases: Databases<Label>,
     roots: BTreeMap<Digest, u64>,
 }
 
@@ -131,11 +139,43 @@ impl State {
         databases.and_then(|databases| databases.get(database)).copied().unwrap_or_default()
     }
 
+    /// The id that a database had when it was last used from here.
+    pub fn database(&self, project: &Name, environment: &Name, database: &Name) -> Option<&Label> {
+        self.databases.get(project)?.get(environment)?.get(database)
+    }
+
     /// Raises the file to what has been seen now, and returns what it says then.
     ///
     /// # Errors
     /// [`StateError`].
     pub fn raise(path: &Path, pinned: Digest, root: u64, serial: Option<&Serial>) -> Result<Self, StateError> {
+        Self::update(path, |state| {
+            let seen = state.roots.entry(pinned).or_default();
+            *seen = root.max(*seen);
+            if let Some(Serial { project, environment, database, serial }) = serial {
+                let seen = entry(&mut state.credentials, project, environment).entry(database.clone()).or_default();
+                *seen = (*serial).max(*seen);
+            }
+        })
+    }
+
+    /// Remembers the id of a database. Whether it may be another one than before is the caller's business.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn bind(
+        path: &Path,
+        project: &Name,
+        environment: &Name,
+        database: &Name,
+        id: &Label,
+    ) -> Result<Self, StateError> {
+        Self::update(path, |state| {
+            entry(&mut state.databases, project, environment).insert(database.clone(), id.clone());
+        })
+    }
+
+    fn update(path: &Path, change: impl Fn(&mut Self)) -> Result<Self, StateError> {
         let write_error = |source| StateError::Write { path: path.to_owned(), source };
         loop {
             let Some((state, locked)) = open(path)? else {
@@ -146,14 +186,7 @@ impl State {
                 }
             };
             let mut raised = state.clone();
-            let seen = raised.roots.entry(pinned).or_default();
-            *seen = root.max(*seen);
-            if let Some(Serial { project, environment, database, serial }) = serial {
-                let environments = raised.credentials.entry(project.clone()).or_default();
-                let databases = environments.entry(environment.clone()).or_default();
-                let seen = databases.entry(database.clone()).or_default();
-                *seen = (*serial).max(*seen);
-            }
+            change(&mut raised);
             if raised != state {
                 file::write(path, &raised.write(), 0o600, true).map_err(write_error)?;
             }
@@ -163,9 +196,13 @@ impl State {
     }
 
     fn write(&self) -> Vec<u8> {
-        let Self { credentials, roots } = self.clone();
-        json::write(&Wire { credentials, roots, schema: SCHEMA.to_owned() })
+        let Self { credentials, databases, roots } = self.clone();
+        json::write(&Wire { credentials, databases, roots, schema: SCHEMA.to_owned() })
     }
+}
+
+fn entry<'d, T>(databases: &'d mut Databases<T>, project: &Name, environment: &Name) -> &'d mut BTreeMap<Name, T> {
+    databases.entry(project.clone()).or_default().entry(environment.clone()).or_default()
 }
 
 /// Opens, locks and reads the file that stands at `path` once the lock is held; `None` where there is none.
@@ -186,12 +223,12 @@ fn open(path: &Path) -> Result<Option<(State, File)>, StateError> {
         }
         let reader = file.try_clone().map_err(io_error)?;
         let bytes = file::read_all(reader, metadata.len(), path, LIMIT as u64).map_err(file_error)?;
-        let Wire { credentials, roots, schema } =
+        let Wire { credentials, databases, roots, schema } =
             json::read(&bytes, LIMIT).map_err(|source| StateError::Format { path: path.to_owned(), source })?;
         if schema != SCHEMA {
             return Err(StateError::Schema { path: path.to_owned() });
         }
-        return Ok(Some((State { credentials, roots }, file)));
+        return Ok(Some((State { credentials, databases, roots }, file)));
     }
 }
 
@@ -225,6 +262,22 @@ mod tests {
         assert_eq!((seen("main"), seen("reports"), seen("x")), (7, 1, 0));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn ids_of_databases_are_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let [project, environment, main] = ["orders", "production", "main"].map(|name| name.parse::<Name>().unwrap());
+        State::raise(&path, Digest::of(b"root"), 1, None).unwrap();
+        assert!(!String::from_utf8(fs::read(&path).unwrap()).unwrap().contains("databases"));
+        for id in ["00", "01"] {
+            State::bind(&path, &project, &environment, &main, &id.parse().unwrap()).unwrap();
+            let state = State::read(&path).unwrap();
+            assert_eq!(state.database(&project, &environment, &main).map(Label::as_str), Some(id));
+            assert_eq!(state.database(&project, &main, &main), None);
+            assert_eq!(state.root(Digest::of(b"root")), 1);
+        }
     }
 
     #[test]

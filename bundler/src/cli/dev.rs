@@ -162,7 +162,7 @@ fn change(
         (Goal::Apply(_), 0) => "nothing is pending".to_owned(),
         (Goal::Revert(_), 0) => "nothing is applied".to_owned(),
         (Goal::Apply(_), _) => format!("applied {count}"),
-        (Goal::Revert(_), _) => format!("reverted {count}"),
+        (Goal::Revert(_) | Goal::Rebind, _) => format!("reverted {count}"),
     });
     Ok(Exit::Done)
 }

@@ -7,16 +7,16 @@ use sealift_spec::text::{Plain, Source};
 use sealift_verifier::report::{Exit, Failure, Process};
 use serde_json::{Value, json};
 
-use super::{Surroundings, caller};
+use super::{Surroundings, accept, caller};
 use crate::host::{Accepted, Host};
 use crate::plan::{Goal, Plan, Step};
-use crate::run;
+use crate::run::{self, Caller};
 use crate::runtime::block_on;
 
 pub(super) fn run(host: &Host, goal: &Goal, around: &Surroundings, process: &mut Process<'_>) -> Result<Exit, Failure> {
-    let accepted = host.accept((process.clock)())?;
+    let accepted = accept(host, process)?;
     let opened = accepted.open()?;
-    let caller = caller(host, around, process);
+    let caller = Caller { known: accepted.known().cloned(), ..caller(host, around, process) };
     let plan = block_on(run::plan(opened.target, accepted.bundle(), accepted.trust(), goal, &caller))??;
     show(&accepted, &plan, process);
     Ok(Exit::Done)
@@ -30,6 +30,7 @@ fn show(accepted: &Accepted<'_>, plan: &Plan<'_>, process: &mut Process<'_>) {
     let what = match (plan.action(), back) {
         // An earlier target: first back, then on.
         (Action::Apply, 1..) => format!("revert {back} and apply {}", count - back),
+        (Action::Rebind, _) => format!("{verb} database {} without running any of its", plan.database()),
         _ => format!("{verb} {count}"),
     };
     process.say(format_args!(

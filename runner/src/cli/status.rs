@@ -5,15 +5,15 @@ use sealift_spec::name::UnitId;
 use sealift_verifier::report::{Exit, Failure, Process};
 use serde_json::json;
 
-use super::{Surroundings, caller};
+use super::{Surroundings, accept, caller};
 use crate::host::Host;
-use crate::run::{self, Status};
+use crate::run::{self, Caller, Status};
 use crate::runtime::block_on;
 
 pub(super) fn run(host: &Host, around: &Surroundings, process: &mut Process<'_>) -> Result<Exit, Failure> {
-    let accepted = host.accept((process.clock)())?;
+    let accepted = accept(host, process)?;
     let opened = accepted.open()?;
-    let caller = caller(host, around, process);
+    let caller = Caller { known: accepted.known().cloned(), ..caller(host, around, process) };
     let status = block_on(run::status(opened.target, accepted.bundle(), accepted.trust(), &caller))??;
     show(&status, accepted.bundle().manifest(), process);
     Ok(Exit::Done)

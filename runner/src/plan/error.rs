@@ -245,7 +245,7 @@ impl PlanError {
                 "a database made by `sealift-bundler dev` is for development only; take another one".to_owned()
             }
             Self::Environment { .. } => "check which database this is; a bundle packed for one environment does not \
-                                         touch the database of another"
+                                         touch the database of another; a clone that was meant is bound anew by `rebind`"
                 .to_owned(),
             Self::Edited { id, .. } => {
                 format!("restore the file of `{id}` as it was applied, and make the change in a new migration")
