@@ -23,13 +23,17 @@ use sealift_spec::secret::Secret;
 use sealift_spec::statement::{self, Content, SEALED_MEMBER, Statement, Subject};
 use sealift_spec::text::Plain;
 use sealift_spec::{Digest, Timestamp, limit};
+use sealift_verifier::credentials::VerifiedCredentials;
 use sealift_verifier::file::{self, FileError};
 use sealift_verifier::report::{Exit, Failure};
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
+use crate::credentials::open::{Identity, OpenError};
 use crate::place;
 use crate::signer::{SignError, Signer};
+
+pub mod open;
 
 /// The largest input file, in bytes.
 pub const LIMIT: u64 = 1024 * 1024;
@@ -53,6 +57,7 @@ struct WireDatabase {
     #[serde(deserialize_with = "secret")]
     url: Secret,
     ca: Option<PathBuf>,
+    id: Option<Label>,
 }
 
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
@@ -82,11 +87,19 @@ pub struct Input {
 
 struct InputDatabase {
     endpoint: Endpoint,
+    id: Option<Label>,
     secret: SecretDatabase,
 }
 
 /// The age keys of the hosts that may open what is sealed: at least one, each once.
 pub struct Recipients(BTreeMap<Label, Recipient>);
+
+impl Recipients {
+    /// The recipients as text.
+    pub fn names(&self) -> impl Iterator<Item = &Label> {
+        self.0.keys()
+    }
+}
 
 /// Sealed credentials.
 #[derive(Debug, Clone)]
@@ -217,6 +230,53 @@ impl From<SealError> for Failure {
     }
 }
 
+/// Why credentials were not sealed anew.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ResealError {
+    /// The serial does not grow: hosts would refuse what is sealed.
+    Serial {
+        /// The serial of the credentials at hand.
+        before: u64,
+        /// The one asked for.
+        serial: u64,
+    },
+    /// They are not opened.
+    Open(OpenError),
+    /// They were opened and not sealed.
+    Seal(SealError),
+}
+
+impl fmt::Display for ResealError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Serial { before, serial } => write!(f, "serial {serial} does not follow serial {before}"),
+            Self::Open(source) => write!(f, "{source}"),
+            Self::Seal(source) => write!(f, "{source}"),
+        }
+    }
+}
+
+impl Error for ResealError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Serial { .. } => None,
+            Self::Open(source) => source.source(),
+            Self::Seal(source) => source.source(),
+        }
+    }
+}
+
+impl From<ResealError> for Failure {
+    fn from(error: ResealError) -> Self {
+        match error {
+            ResealError::Serial { .. } => Self::new(Exit::No, error),
+            ResealError::Open(source) => source.into(),
+            ResealError::Seal(source) => source.into(),
+        }
+    }
+}
+
 /// Reads what is to be sealed; paths of CA files are relative to `folder`.
 ///
 /// # Errors
@@ -239,14 +299,14 @@ pub fn parse(text: &str, folder: &Path, now: Timestamp) -> Result<Input, SealErr
         return Err(SealError::Expired { not_after: wire.not_after });
     }
     let mut databases = BTreeMap::new();
-    for (name, WireDatabase { url, ca }) in wire.databases {
+    for (name, WireDatabase { url, ca, id }) in wire.databases {
         let parsed = ConnectionUrl::parse(url.expose());
         let endpoint = parsed.map_err(|source| SealError::Url { database: name.clone(), source })?.endpoint;
         if endpoint.engine() != Engine::Sqlite && url.expose().matches('@').count() > 1 {
             return Err(SealError::Ambiguous { database: name });
         }
         let ca = ca.map(|path| read_ca(&folder.join(path))).transpose()?;
-        databases.insert(name, InputDatabase { endpoint, secret: SecretDatabase { ca, url } });
+        databases.insert(name, InputDatabase { endpoint, id, secret: SecretDatabase { ca, url } });
     }
     let Wire { project, environment, serial, not_after, .. } = wire;
     Ok(Input { project, environment, serial, not_after, databases })
@@ -274,7 +334,7 @@ fn rule(message: &str) -> &'static str {
             "a name is 1 to 64 of a-z, 0-9, `.`, `_` and `-`, and starts with a letter or a digit"
         }
         message if message.starts_with("unknown field") => {
-            "there is no such field: `project`, `environment`, `serial`, `not-after`, and in [databases.NAME] `url` and `ca`"
+            "there is no such field: `project`, `environment`, `serial`, `not-after`, and in [databases.NAME] `url`, `ca` and `id`"
         }
         message if message.starts_with("duplicate key") => "the field stands twice",
         _ => "this is not TOML, or not a value for this field",
@@ -310,17 +370,67 @@ pub fn seal(input: Input, recipients: Recipients, signer: &Signer) -> Result<Sea
     let Input { project, environment, serial, not_after, databases } = input;
     let mut described = Vec::new();
     let mut secrets = Secrets { databases: BTreeMap::new() };
-    for (name, InputDatabase { endpoint, secret }) in databases {
+    for (name, InputDatabase { endpoint, id, secret }) in databases {
         let endpoint: Label =
             endpoint.to_string().parse().map_err(|_| SealError::Endpoint { database: name.clone() })?;
         let ca = secret.ca.as_ref().map(|ca| Digest::of(ca.as_bytes()));
-        described.push(Database { ca, endpoint, id: None, name: name.clone() });
+        described.push(Database { ca, endpoint, id, name: name.clone() });
         secrets.databases.insert(name, secret);
     }
-    let ciphertext = encrypt(&secrets, recipients.0.values())?;
+    wrap(Terms { project, environment, serial, not_after, databases: described }, &secrets, recipients, signer)
+}
+
+/// What changes when credentials are sealed anew.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Renewal {
+    /// The serial; one more than before where none is given.
+    pub serial: Option<u64>,
+    /// Until when they are valid; as before where nothing is given.
+    pub not_after: Option<Timestamp>,
+}
+
+/// Opens verified credentials in memory, encrypts them to other recipients and signs them.
+///
+/// # Errors
+/// [`ResealError`].
+pub fn reseal(
+    credentials: &VerifiedCredentials,
+    identity: &Identity,
+    renewal: Renewal,
+    recipients: Recipients,
+    signer: &Signer,
+) -> Result<Sealed, ResealError> {
+    let signed = credentials.statement();
+    let serial = renewal.serial.unwrap_or(signed.serial + 1);
+    if serial <= signed.serial {
+        return Err(ResealError::Serial { before: signed.serial, serial });
+    }
+    let secrets = open::open(credentials, identity).map_err(ResealError::Open)?;
+    let terms = Terms {
+        project: signed.project.clone(),
+        environment: signed.environment.clone(),
+        serial,
+        not_after: renewal.not_after.unwrap_or(signed.not_after),
+        databases: signed.databases.clone(),
+    };
+    wrap(terms, &secrets, recipients, signer).map_err(ResealError::Seal)
+}
+
+/// The readable part, but for what encryption adds.
+struct Terms {
+    project: Name,
+    environment: Name,
+    serial: u64,
+    not_after: Timestamp,
+    databases: Vec<Database>,
+}
+
+fn wrap(terms: Terms, secrets: &Secrets, recipients: Recipients, signer: &Signer) -> Result<Sealed, SealError> {
+    let Terms { project, environment, serial, not_after, databases } = terms;
+    let ciphertext = encrypt(secrets, recipients.0.values())?;
     let payload = Content { sha256: Digest::of(&ciphertext), size: ciphertext.len() as u64 };
     let predicate = statement::Credentials {
-        databases: described,
+        databases,
         environment,
         not_after,
         payload,

@@ -2,9 +2,11 @@
 //!
 //! The signature is judged before a byte reaches age. Decrypting is the runner's business; this crate has no secret keys.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use sealift_spec::container::ContainerKind;
+use sealift_spec::name::Person;
 use sealift_spec::statement::{self, PredicateKind, SEALED_MEMBER, Statement};
 
 use crate::file::SealedFile;
@@ -17,6 +19,7 @@ pub struct VerifiedCredentials {
     file: SealedFile,
     payload: std::ops::Range<usize>,
     statement: statement::Credentials,
+    signers: BTreeSet<Person>,
 }
 
 impl fmt::Debug for VerifiedCredentials {
@@ -59,13 +62,18 @@ pub fn verify(file: SealedFile, trust: &Trust, expected: &Expected) -> Result<Ve
     let about = rules.require.iter().filter(|requirement| requirement.statement == PredicateKind::Credentials);
     requirement::satisfy(policy, about, &signatures)
         .map_err(|source| VerifyError::Threshold { environment: expected.environment.clone(), source })?;
-    Ok(VerifiedCredentials { file, payload: container.payload, statement: predicate })
+    Ok(VerifiedCredentials { file, payload: container.payload, statement: predicate, signers })
 }
 
 impl VerifiedCredentials {
     /// What was signed.
     pub fn statement(&self) -> &statement::Credentials {
         &self.statement
+    }
+
+    /// Who signed it.
+    pub fn signers(&self) -> &BTreeSet<Person> {
+        &self.signers
     }
 
     /// The age file.

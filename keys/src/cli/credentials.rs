@@ -5,12 +5,17 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use sealift_spec::credentials::Database;
+use sealift_spec::key::KeyId;
+use sealift_spec::statement;
 use sealift_verifier::file as files;
 use sealift_verifier::report::{Exit, Failure, Process};
-use serde_json::json;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::{credentials, file};
+
+mod sealed;
 
 #[derive(Subcommand)]
 pub(super) enum Credentials {
@@ -26,8 +31,17 @@ pub(super) enum Credentials {
     ///   [databases.main]
     ///   url = "postgresql://deploy:PASSWORD@db.example.com:5432/orders"
     ///   ca = "db-ca.pem"                      # beside the input file
+    ///   id = "5c0f.."                         # optional: the database's id, as `sealift-runner history` shows it
     #[command(verbatim_doc_comment)]
     Seal(Seal),
+    /// Show to whom a file is sealed, and whether these are the hosts that ought to have it
+    ///
+    /// With --expect, the exit status is 1 when a host has it that should not, or the other way round.
+    Recipients(sealed::Recipients),
+    /// Open sealed credentials in memory and seal them to other hosts, with a higher serial and a new signature
+    Reseal(sealed::Reseal),
+    /// Judge sealed credentials as a host would, and show what they say in the open: never a secret
+    Check(sealed::Check),
 }
 
 #[derive(Args)]
@@ -38,7 +52,7 @@ pub(super) struct Seal {
     /// The hosts' recipients, as `sealift-keys identity` printed them: age1..
     #[arg(long = "recipient", value_name = "R", required = true, num_args = 1..)]
     recipients: Vec<String>,
-    /// The private key to sign with, of somebody who holds the role `credentials`
+    /// The key of somebody who holds the role `credentials`: a private key file, or a NAME.pub that the ssh-agent knows
     #[arg(long, value_name = "KEY")]
     key: PathBuf,
     /// The file to write; a new serial deserves a new name, so an existing one is refused
@@ -47,8 +61,12 @@ pub(super) struct Seal {
 }
 
 pub(super) fn run(command: &Credentials, process: &mut Process<'_>) -> Result<Exit, Failure> {
-    let Credentials::Seal(arguments) = command;
-    seal(arguments, process)
+    match command {
+        Credentials::Seal(arguments) => seal(arguments, process),
+        Credentials::Recipients(arguments) => sealed::recipients(arguments, process),
+        Credentials::Reseal(arguments) => sealed::reseal(arguments, process),
+        Credentials::Check(arguments) => sealed::check(arguments, process),
+    }
 }
 
 fn seal(arguments: &Seal, process: &mut Process<'_>) -> Result<Exit, Failure> {
@@ -69,8 +87,12 @@ fn seal(arguments: &Seal, process: &mut Process<'_>) -> Result<Exit, Failure> {
     let signer = super::signer(key, process)?;
     let sealed = credentials::seal(input, recipients, &signer).map_err(|error| refused(error.into()))?;
     file::create(out, &sealed.file, 0o644)?;
-    let statement = &sealed.statement;
-    let signed_by = signer.public_key().id();
+    tell(out, &sealed.statement, signer.public_key().id(), process);
+    Ok(Exit::Done)
+}
+
+/// Says what was sealed.
+fn tell(out: &Path, statement: &statement::Credentials, signed_by: KeyId, process: &mut Process<'_>) {
     process.say(format_args!(
         "{}: credentials {} of project `{}` for environment `{}`, until {}",
         out.display(),
@@ -79,22 +101,38 @@ fn seal(arguments: &Seal, process: &mut Process<'_>) -> Result<Exit, Failure> {
         statement.environment,
         statement.not_after
     ));
-    for database in &statement.databases {
-        process.say(format_args!("  database   {}: {}", database.name, database.endpoint));
+    describe(statement, process);
+    process.say(format_args!("  signed by  {signed_by}"));
+    let data = json!({ "file": out, "signedBy": signed_by, "payload": statement.payload });
+    process.data("credentials", &described(statement, data));
+}
+
+/// Says what stands in the open: databases with their endpoints, and recipients.
+fn describe(statement: &statement::Credentials, process: &mut Process<'_>) {
+    for Database { name, endpoint, id, .. } in &statement.databases {
+        match id {
+            Some(id) => process.say(format_args!("  database   {name}: {endpoint} (id {id})")),
+            None => process.say(format_args!("  database   {name}: {endpoint}")),
+        }
     }
     for recipient in &statement.recipients {
         process.say(format_args!("  recipient  {recipient}"));
     }
-    process.say(format_args!("  signed by  {signed_by}"));
-    process.data(
-        "credentials",
-        &json!({
-            "file": out, "project": statement.project, "environment": statement.environment,
-            "serial": statement.serial, "notAfter": statement.not_after, "databases": statement.databases,
-            "recipients": statement.recipients, "signedBy": signed_by, "payload": statement.payload,
-        }),
-    );
-    Ok(Exit::Done)
+}
+
+/// The same as data, with more fields.
+fn described(statement: &statement::Credentials, mut data: Value) -> Value {
+    for (key, value) in [
+        ("project", json!(statement.project)),
+        ("environment", json!(statement.environment)),
+        ("serial", json!(statement.serial)),
+        ("notAfter", json!(statement.not_after)),
+        ("databases", json!(statement.databases)),
+        ("recipients", json!(statement.recipients)),
+    ] {
+        data[key] = value;
+    }
+    data
 }
 
 fn is_stdin(path: &Path) -> bool {
