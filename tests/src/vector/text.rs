@@ -459,6 +459,27 @@ fn keys() -> Vec<Vector> {
         of_key("key-rsa", "D10", "The key is called RSA.", "KeyError::Algorithm", |text| {
             replaced(text, "ssh-ed25519 ", "ssh-rsa ")
         }),
+        of_key("key-ecdsa", "D10", "The key is called ECDSA.", "KeyError::Algorithm", |text| {
+            replaced(text, "ssh-ed25519 ", "ecdsa-sha2-nistp256 ")
+        }),
+        of_key("key-pem", "D10", "The file is a public key in PEM form.", "KeyError::Form", |_| {
+            b"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----\n".to_vec()
+        }),
+        of_key("key-private-pem", "D10", "The file is a private key in PEM form.", "KeyError::Private", |_| {
+            b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIE\n-----END PRIVATE KEY-----\n".to_vec()
+        }),
+        of_key(
+            "key-other-algorithm-inside",
+            "D10",
+            "The line says Ed25519, the key inside RSA.",
+            "KeyError::Form",
+            |_| {
+                use base64::Engine as _;
+                let mut blob = public("alice").to_blob();
+                blob[4..15].copy_from_slice(b"ssh-rsa\0\0\0\0");
+                format!("ssh-ed25519 {}\n", base64::engine::general_purpose::STANDARD.encode(blob)).into_bytes()
+            },
+        ),
         of_key("key-with-options", "D10", "Options stand before the key.", "KeyError::Form", |text| {
             [b"no-pty ", &text[..]].concat()
         }),

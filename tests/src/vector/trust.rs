@@ -1,6 +1,7 @@
 //! Rows F and D3: the root chain, the policy it vouches for, and what a host expects of a release.
 
 use sealift_spec::Digest;
+use sealift_spec::policy::Validity;
 use sealift_spec::root::tuf_key_id;
 
 use super::review::{second_root, third_root};
@@ -133,6 +134,36 @@ fn hosts() -> Vec<Vector> {
             }),
         ),
         bundle(
+            "release-key-ended",
+            "F8",
+            "The key of ci is valid no more, from the moment of the judgement on.",
+            ("VerifyError::UnknownSigner", ""),
+            Change::World(|world| {
+                let until = Validity { not_after: Some(word("2027-01-20T12:00:00Z")), not_before: None };
+                world.policy().validity.insert(crate::forge::key_id("ci"), until);
+            }),
+        ),
+        bundle(
+            "release-key-not-yet",
+            "F8",
+            "The key of ci becomes valid a second after the judgement.",
+            ("VerifyError::UnknownSigner", ""),
+            Change::World(|world| {
+                let from = Validity { not_after: None, not_before: Some(word("2027-01-20T12:00:01Z")) };
+                world.policy().validity.insert(crate::forge::key_id("ci"), from);
+            }),
+        ),
+        bundle(
+            "review-key-ended",
+            "F8",
+            "The key with which alice reviewed is valid no more.",
+            ("Unreviewed::Threshold", ""),
+            Change::World(|world| {
+                let until = Validity { not_after: Some(word("2027-01-01T00:00:00Z")), not_before: None };
+                world.policy().validity.insert(crate::forge::key_id("alice"), until);
+            }),
+        ),
+        bundle(
             "release-role-emptier",
             "F8",
             "Ci has left the role that releases.",
@@ -243,6 +274,65 @@ fn chains() -> Vec<Vector> {
             Change::World(|world| world.roots[1].signers = vec!["dave", "erin"]),
         ),
         root(
+            "root-middle-by-new-keys-only",
+            "F1",
+            "The third root is good, the second lacks signatures of the first.",
+            ROOT_THRESHOLD,
+            third_root,
+            Change::World(|world| world.roots[1].signers = vec!["dave", "erin"]),
+        ),
+        root(
+            "root-middle-of-another-chain",
+            "F2",
+            "The second root says something else than the one that was signed.",
+            ROOT_THRESHOLD,
+            third_root,
+            Change::RootFiles(|files| {
+                let second = std::mem::take(&mut files[1]);
+                files[1] = edited(second, "2027-09-01T00:00:00Z", "2027-09-02T00:00:00Z");
+            }),
+        ),
+        root(
+            "root-version-beyond-limit",
+            "F9",
+            "The second root is version 1025.",
+            FIELD,
+            second_root,
+            Change::Root(|signed| edited(signed, r#""version":2"#, r#""version":1025"#)),
+        ),
+        root(
+            "root-version-beyond-integers",
+            "F9",
+            "The second root is version 9223372036854775808.",
+            ("TrustError::Root", "JsonError::Number"),
+            second_root,
+            Change::Root(|signed| edited(signed, r#""version":2"#, r#""version":9223372036854775808"#)),
+        ),
+        root(
+            "root-expires-offset",
+            "F4",
+            "The time of expiry is not in UTC.",
+            ("TrustError::Root", "JsonError::Shape"),
+            base,
+            Change::Root(|signed| edited(signed, "2027-07-01T00:00:00Z", "2027-07-01T00:00:00+00:00")),
+        ),
+        root(
+            "root-expires-leap-second",
+            "F4",
+            "The root expires in a leap second.",
+            ("TrustError::Root", "JsonError::Shape"),
+            base,
+            Change::Root(|signed| edited(signed, "2027-07-01T00:00:00Z", "2027-06-30T23:59:60Z")),
+        ),
+        root(
+            "root-expires-year-10000",
+            "F4",
+            "The root expires in the year 10000.",
+            ("TrustError::Root", "JsonError::Shape"),
+            base,
+            Change::Root(|signed| edited(signed, "2027-07-01T00:00:00Z", "10000-01-01T00:00:00Z")),
+        ),
+        root(
             "root-one-of-two",
             "F1",
             "One of two signatures is missing.",
@@ -294,6 +384,51 @@ fn roots() -> Vec<Vector> {
             FIELD,
             base,
             Change::Root(|signed| edited(signed, r#""threshold":2"#, r#""threshold":4"#)),
+        ),
+        root(
+            "root-threshold-negative",
+            "D3",
+            "The threshold is -1.",
+            ("TrustError::Root", "JsonError::Shape"),
+            base,
+            Change::Root(|signed| edited(signed, r#""threshold":2"#, r#""threshold":-1"#)),
+        ),
+        root(
+            "root-threshold-of-targets-zero",
+            "D3",
+            "The threshold of the role `targets`, which nobody holds, is 0.",
+            FIELD,
+            base,
+            Change::Root(|signed| {
+                edited(signed, r#""targets":{"keyids":[],"threshold":1"#, r#""targets":{"keyids":[],"threshold":0"#)
+            }),
+        ),
+        root(
+            "root-without-keys",
+            "D3",
+            "The root role has no keys and needs one of them.",
+            FIELD,
+            base,
+            Change::Root(|signed| {
+                let (from, to) = (r#""keys":{"#, r#"},"roles":{"root":{"keyids":["#);
+                let keys = signed.find(from).expect("keys") + from.len();
+                let ids = signed.find(to).expect("roles");
+                let end = ids + to.len() + signed[ids + to.len()..].find(']').expect("key IDs");
+                let rest = edited(signed[end..].to_owned(), r#""threshold":2"#, r#""threshold":1"#);
+                format!("{}{to}{rest}", &signed[..keys])
+            }),
+        ),
+        root(
+            "root-key-id-repeated",
+            "D2",
+            "The root role names the key of erin twice.",
+            FIELD,
+            base,
+            Change::Root(|signed| {
+                let id = format!(r#""{}""#, tuf_key_id(&public("erin")));
+                let at = signed.find(r#""keyids":["#).expect("key IDs");
+                format!("{}{}", &signed[..at], edited(signed[at..].to_owned(), &id, &format!("{id},{id}")))
+            }),
         ),
         root(
             "root-key-under-other-id",
@@ -434,6 +569,31 @@ fn policies() -> Vec<Vector> {
                 world
             },
             Change::PolicyFile(|_| text(RootPlan::first().policy.write())),
+        ),
+        root(
+            "policy-validity-of-nobody",
+            "F8",
+            "The validity of a key that is nobody's is stated.",
+            ("TrustError::Policy", "PolicyError::Validity"),
+            base,
+            Change::Policy(|policy| {
+                let rule = format!(r#","validity":{{"{}":{{}}}}}}"#, crate::forge::key_id("mallory"));
+                format!("{}{rule}", policy.strip_suffix('}').expect("an object"))
+            }),
+        ),
+        root(
+            "policy-validity-ends-first",
+            "F8",
+            "The validity of erin's key ends when it begins.",
+            ("TrustError::Policy", "PolicyError::Validity"),
+            base,
+            Change::Policy(|policy| {
+                let rule = format!(
+                    r#","validity":{{"{}":{{"notAfter":"2027-01-01T00:00:00Z","notBefore":"2027-01-01T00:00:00Z"}}}}}}"#,
+                    crate::forge::key_id("erin")
+                );
+                format!("{}{rule}", policy.strip_suffix('}').expect("an object"))
+            }),
         ),
         root(
             "policy-unmeetable",
