@@ -424,6 +424,13 @@ pub trait Engine {
     /// [`EngineError`].
     async fn envelopes(&mut self) -> Result<Vec<(String, String)>, EngineError>;
 
+    /// Removes everything from the database, history included. Asked for only where the history says that it is bound to
+    /// the environment `dev`, under the lock.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    async fn wipe(&mut self) -> Result<(), EngineError>;
+
     /// Writes one history row in a transaction of its own. The write fails, with nothing written, unless this session
     /// holds the lock and the newest row is number `row.seq - 1`. Runs as the login account and untouched by what a
     /// script set. Durable on return.

@@ -11,7 +11,7 @@ use sealift_spec::Timestamp;
 use sealift_spec::action::Action;
 use sealift_spec::history::{AppliedUnit, Binding, History, Running};
 use sealift_spec::manifest::{self, Direction, Unit};
-use sealift_spec::name::{Label, UnitId};
+use sealift_spec::name::{Label, Name, UnitId};
 use sealift_verifier::bundle::VerifiedBundle;
 use sealift_verifier::listing::Evidence;
 use sealift_verifier::permit::VerifiedPermit;
@@ -229,6 +229,19 @@ pub async fn change(
 ) -> Result<Outcome, RunError> {
     dispatch!(target, Access::Create, |place| station::change(place, bundle, trust, goal, caller, audit, observer)
         .await)
+}
+
+/// Empties a local database, history included, if it is bound to the environment `dev`; `false` when it never was used.
+///
+/// # Errors
+/// [`RunError`]; a database of any other environment is refused.
+pub async fn wipe(
+    target: Target,
+    project: &Name,
+    caller: &Caller<'_>,
+    observer: &mut dyn Observer,
+) -> Result<bool, RunError> {
+    dispatch!(target, Access::Write, |place| station::wipe(place, project, caller, observer).await)
 }
 
 /// Says how a database stands towards a bundle. Takes no lock, writes nothing.

@@ -126,6 +126,48 @@ fn local_development_needs_no_keys() {
 }
 
 #[test]
+fn every_mistake_at_the_desk_has_a_way_out() {
+    for database in sealift_tests::server::one_of_each() {
+        let url = database.socket_url.clone().unwrap_or_else(|| database.url.clone());
+        let story = Story::new(database);
+        let dev = |verb: &str| story.bundler(&format!("dev {verb} --url {url}"));
+        story.migration("1_customer", "CREATE TABLE customer (id INTEGER PRIMARY KEY);", "DROP TABLE customer;");
+        // The second statement is mistyped; on MariaDB the first one has run by then.
+        story.migration(
+            "2_orders",
+            "CREATE TABLE orders (id INTEGER);\nCREATE TABEL items (id INTEGER);",
+            "DROP TABLE orders;",
+        );
+        if story.database.engine != Engine::Mariadb {
+            // The grammar knows better than to send it.
+            assert_eq!(dev("up").status, 1);
+            story.migration(
+                "2_orders",
+                "CREATE TABLE orders (id INTEGER);\nCREATE INDEX i ON missing (id);",
+                "DROP TABLE orders;",
+            );
+        }
+        let failed = dev("up");
+        assert_eq!(failed.status, if story.database.engine == Engine::Mariadb { 3 } else { 1 }, "{}", failed.text());
+        assert!(failed.stderr.contains("`dev reset`"), "{}", failed.text());
+        story.migration(
+            "2_orders",
+            "CREATE TABLE orders (id INTEGER);\nCREATE TABLE items (id INTEGER);",
+            "DROP TABLE items;\nDROP TABLE orders;",
+        );
+        let _ = dev("reset").expect(0);
+        let schema = story.database.schema();
+        assert!(schema.contains("items") && schema.contains("orders"), "{schema}");
+        // A down script that never fits its up script.
+        story.migration("2_orders", "CREATE TABLE orders (id INTEGER);", "DROP TABLE nowhere;");
+        assert_ne!(dev("redo").status, 0);
+        let _ = dev("reset").expect(0);
+        assert!(!story.database.schema().contains("items"));
+        let _ = dev("status").expect(0);
+    }
+}
+
+#[test]
 fn development_keeps_away_from_other_databases() {
     for database in sealift_tests::server::one_of_each() {
         let url = database.socket_url.clone().unwrap_or_else(|| database.url.clone());
@@ -135,10 +177,15 @@ fn development_keeps_away_from_other_databases() {
         let _ = story.runner("apply", &bundle).expect(0);
         let refused = story.bundler(&format!("dev up --url {url}")).expect(1);
         assert!(refused.stderr.contains("trial"), "{}", refused.text());
+        let refused = story.bundler(&format!("dev reset --url {url}")).expect(1);
+        assert!(refused.stderr.contains("trial"), "{}", refused.text());
+        assert!(story.database.schema().contains("customer"));
     }
     let story = Story::new(sqlite());
     story.three_migrations();
     story.database.execute("CREATE TABLE somebody_elses (a);");
+    let _ = story.bundler(&format!("dev reset --url {}", story.database.url)).expect(1);
+    assert!(story.database.schema().contains("somebody_elses"));
     let _ = story.bundler(&format!("dev up --url {}", story.database.url)).expect(1);
     let refused = story.bundler("dev up --url postgresql://me@db.example.com/x").expect(1);
     assert!(refused.stderr.contains("another machine"), "{}", refused.text());

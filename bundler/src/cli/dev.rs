@@ -29,7 +29,7 @@ pub(super) enum Dev {
     Down(Down),
     /// Revert the newest migration and apply it again, as it is now
     Redo(Local),
-    /// Revert everything and apply it again, as it is now
+    /// Empty the database, whatever is in it, and apply everything
     Reset(Local),
     /// Show what is applied and what is pending
     Status(Local),
@@ -85,7 +85,7 @@ pub(super) fn run(command: &Dev, folder: &Path, process: &mut Process<'_>) -> Re
             (local, vec![Goal::Revert(back)])
         }
         Dev::Redo(local) => (local, vec![Goal::Revert(Back::Steps(NonZeroUsize::MIN)), Goal::Apply(Reach::Target)]),
-        Dev::Reset(local) => (local, vec![Goal::Revert(Back::All), Goal::Apply(Reach::Target)]),
+        Dev::Reset(local) => return reset(local, &project, &drafts, process),
     };
     let mut exit = Exit::Done;
     for goal in goals {
@@ -124,7 +124,13 @@ fn history(local: &Local, project: &Project) -> Result<Option<History>, Failure>
 }
 
 fn caller<'c>(clock: &'c dyn Fn() -> sealift_spec::Timestamp) -> Caller<'c> {
-    Caller { clock, operator: Operator::of_this_process(), lock_wait: Duration::from_secs(10), known: None, permit: None }
+    Caller {
+        clock,
+        operator: Operator::of_this_process(),
+        lock_wait: Duration::from_secs(10),
+        known: None,
+        permit: None,
+    }
 }
 
 fn change(
@@ -143,16 +149,7 @@ fn change(
     let mut progress = Progress::new(process);
     let outcome = runtime::block_on(run::change(target, &bundle, &trust, goal, &caller(clock), None, &mut progress))?;
     drop(progress);
-    let outcome = outcome.map_err(|error| match &error {
-        RunError::Plan(PlanError::Edited { .. }) => Failure::from(error).hint(
-            "run it again as it is now with `dev redo` (the newest) or `dev reset` (everything); where the old change has \
-             no way back any more, begin with a new database",
-        ),
-        RunError::Plan(PlanError::Unknown { .. }) => {
-            Failure::from(error).hint("bring the file back and revert it with `dev down`, or begin with a new database")
-        }
-        _ => error.into(),
-    })?;
+    let outcome = outcome.map_err(in_dev_words)?;
     for done in &outcome.done {
         let took = done.took.as_millis() as u64;
         process.data("done", &json!({ "id": done.id, "direction": done.direction, "milliseconds": took }));
@@ -165,6 +162,39 @@ fn change(
         (Goal::Revert(_) | Goal::Rebind, _) => format!("reverted {count}"),
     });
     Ok(Exit::Done)
+}
+
+/// Production's hints speak of releases and reviews; at the desk a migration is mended, or the database begun again.
+fn in_dev_words(error: RunError) -> Failure {
+    let hint = match &error {
+        RunError::Plan(PlanError::Edited { .. }) => {
+            "run it again as it is now with `dev redo` (the newest), or begin again with `dev reset`"
+        }
+        RunError::Plan(PlanError::Unknown { .. }) => {
+            "bring the file back and revert it with `dev down`, or begin again with `dev reset`"
+        }
+        RunError::Plan(_) => "mend the migrations, or begin again with `dev reset`",
+        RunError::Stopped { .. } if error.exit() == Exit::Interrupted => {
+            "mend the migration and begin again with `dev reset`: a part of it has run and cannot be rolled back"
+        }
+        RunError::Stopped { .. } => "mend the migration and run `dev up` again, or begin again with `dev reset`",
+        _ => return error.into(),
+    };
+    Failure::from(error).hint(hint)
+}
+
+/// Empties the database and applies everything.
+fn reset(local: &Local, project: &Project, drafts: &[Draft], process: &mut Process<'_>) -> Result<Exit, Failure> {
+    if history(local, project)?.is_some() {
+        let (clock, target) = (process.clock, target(local, project)?);
+        let mut progress = Progress::new(process);
+        let emptied = runtime::block_on(run::wipe(target, &project.name, &caller(clock), &mut progress))?;
+        drop(progress);
+        if emptied? {
+            process.note("emptied the database");
+        }
+    }
+    change(local, project, drafts, &Goal::Apply(Reach::Target), process)
 }
 
 fn status(local: &Local, project: &Project, drafts: &[Draft], process: &mut Process<'_>) -> Result<Exit, Failure> {

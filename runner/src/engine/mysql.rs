@@ -430,6 +430,18 @@ impl Engine for Mysql {
         self.run(&store).await.map_err(|failure| failure.engine(DOING))
     }
 
+    async fn wipe(&mut self) -> Result<(), EngineError> {
+        const DOING: &str = "emptying the database";
+        let sql = |failure: Failure| failure.engine(DOING);
+        let (name, of) = (identifier(&self.database), text(&self.database));
+        let defaults = format!(
+            "SELECT CONCAT('CHARACTER SET ', DEFAULT_CHARACTER_SET_NAME, ' COLLATE ', DEFAULT_COLLATION_NAME) \
+             FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {of}"
+        );
+        let defaults = self.cell(&defaults).await.map_err(sql)?.ok_or(EngineError::Answer { doing: DOING })?;
+        self.run(&format!("DROP DATABASE {name}; CREATE DATABASE {name} {defaults}; USE {name}")).await.map_err(sql)
+    }
+
     async fn record(&mut self, row: &Row) -> Result<(), StepError> {
         let insert = self.insert(row)?;
         match self.run(&format!("START TRANSACTION; {insert}; COMMIT")).await {

@@ -534,6 +534,16 @@ impl Engine for Postgresql {
         }
     }
 
+    async fn wipe(&mut self) -> Result<(), EngineError> {
+        // Every schema was made by migrations: the database was empty when it was bound.
+        let schemas = "DO $$ DECLARE name text; BEGIN FOR name IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' \
+             AND nspname <> 'information_schema' LOOP EXECUTE format('DROP SCHEMA %I CASCADE', name); END LOOP; END $$";
+        let public = "CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC";
+        let path = "SET LOCAL search_path TO pg_catalog, pg_temp";
+        let answer = self.ask(&[BEGIN, path, schemas, public, "COMMIT"]).await;
+        answer.map(drop).map_err(|failure| failure.engine("emptying the database"))
+    }
+
     async fn record(&mut self, row: &Row) -> Result<(), StepError> {
         let mut batch = Batch::new();
         batch.ours(BEGIN);

@@ -344,6 +344,22 @@ impl Engine for Sqlite {
         self.session()?.evidence(&release.to_string(), envelope).await.map_err(engine(DOING))
     }
 
+    async fn wipe(&mut self) -> Result<(), EngineError> {
+        const DOING: &str = "emptying the database";
+        // The way of SQLite's own manual to reset a file that other processes may have open.
+        let steps = [
+            "PRAGMA writable_schema = ON",
+            "DELETE FROM main.sqlite_schema",
+            "PRAGMA writable_schema = RESET",
+            "VACUUM",
+        ];
+        let session = self.session()?;
+        for step in steps {
+            session.execute(step).await.map_err(engine(DOING))?;
+        }
+        Ok(())
+    }
+
     async fn record(&mut self, row: &Row) -> Result<(), StepError> {
         let stale = self.stale;
         let session = self.step_session()?;

@@ -1,9 +1,9 @@
 //! The stations of a run over any engine.
 
 use sealift_spec::audit::{Note, Result as End};
-use sealift_spec::history::History;
+use sealift_spec::history::{Binding, History};
 use sealift_spec::manifest::Manifest;
-use sealift_spec::name::Label;
+use sealift_spec::name::{Label, Name};
 use sealift_verifier::bundle::VerifiedBundle;
 use sealift_verifier::listing::Evidence;
 use sealift_verifier::trust::Trust;
@@ -13,7 +13,7 @@ use crate::clock;
 use crate::engine::{Engine, Server};
 use crate::execute::{Execution, Lock, LockError, execute, random};
 use crate::permit::{self, NoPlan, NotPermitted};
-use crate::plan::{Goal, Plan, Reach, plan as make};
+use crate::plan::{Goal, Plan, PlanError, Reach, plan as make};
 use crate::run::{Caller, Notice, Observer, Outcome, RunError, Status};
 
 impl From<LockError> for RunError {
@@ -223,6 +223,44 @@ fn judge(server: &Server, manifest: &Manifest) -> Result<(), RunError> {
 }
 
 /// First use is only of a database without objects.
+/// Empties a database that is bound to `dev`; `false` when it never was used.
+pub(super) async fn wipe<E: Engine>(
+    place: Place<E>,
+    project: &Name,
+    caller: &Caller<'_>,
+    observer: &mut dyn Observer,
+) -> Result<bool, RunError> {
+    let Place { mut engine, .. } = place;
+    engine.connect().await?;
+    let mut lock = Lock::take(engine, project, caller.lock_wait, observer).await?;
+    let history = lock.history().clone();
+    let bound = match history.binding() {
+        Some(Binding { environment, .. }) if environment.as_str() != DEV => {
+            let (expected, found) = (dev_environment(), environment.clone());
+            return Err(PlanError::Environment { expected, found }.into());
+        }
+        Some(_) => true,
+        None => false,
+    };
+    if bound {
+        lock.engine().wipe().await?;
+    } else {
+        unused(lock.engine(), &history).await?;
+    }
+    lock.release().await;
+    Ok(bound)
+}
+
+/// The reserved environment of local databases.
+const DEV: &str = "dev";
+
+fn dev_environment() -> Name {
+    match DEV.parse() {
+        Ok(name) => name,
+        Err(error) => unreachable!("{error}"),
+    }
+}
+
 async fn unused<E: Engine>(engine: &mut E, history: &History) -> Result<(), RunError> {
     if history.binding().is_none() && engine.has_objects().await? {
         return Err(RunError::NotEmpty);
