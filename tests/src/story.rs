@@ -254,7 +254,7 @@ impl Story {
     #[must_use]
     pub fn runner_command(&self, verb: &str, bundle: &str) -> Command {
         let (root, access) = (&self.root, self.access());
-        let writes = matches!(verb.split(' ').next(), Some("apply" | "revert"));
+        let writes = matches!(verb.split(' ').next(), Some("apply" | "revert" | "rebind"));
         let audit = if writes { "--audit audit.jsonl" } else { "" };
         let line = format!(
             "{verb} --bundle {bundle} --trust trust --root-sha256 {root} --project orders --environment trial \

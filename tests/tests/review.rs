@@ -88,11 +88,10 @@ fn status_says_who_reviewed_which_unit_and_what_is_stale() {
     }
     story.migration("2_index", "CREATE UNIQUE INDEX customer_email ON customer (email);", "DROP INDEX customer_email;");
     let status = status(&story);
-    let of = |id: &str| {
-        let start = status.find(&format!("{id} · ")).unwrap_or_else(|| panic!("{status}"));
-        let rest = &status[start..];
-        let end = rest[1..].find(" · ").map_or(rest.len(), |at| at + 1);
-        rest[..end].to_owned()
+    let of = |id: &str| -> String {
+        let from_it_on = status.lines().skip_while(|line| !line.starts_with(&format!("{id} · ")));
+        let own = from_it_on.enumerate().take_while(|(at, line)| *at == 0 || line.starts_with(' '));
+        own.map(|(_, line)| format!("{line}\n")).collect()
     };
     assert!(of("1").contains("reviewed by alice@example.com\n"), "{status}");
     assert!(of("1").contains("trial lacks: role `review` needs 2 people"), "{status}");
