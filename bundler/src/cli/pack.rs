@@ -8,10 +8,11 @@ use sealift_spec::manifest::Source;
 use sealift_spec::name::{Label, Name, UnitId};
 use sealift_spec::statement::{Release, Statement};
 use sealift_spec::time::DAY;
-use sealift_spec::{Timestamp, limit};
+use sealift_spec::{Digest, Timestamp, limit};
 use sealift_verifier::file::{self, SealedFile};
 use sealift_verifier::release::VerifyError;
 use sealift_verifier::report::{Exit, Failure, Process};
+use sealift_verifier::trust::{Trust, TrustFiles};
 use serde_json::json;
 
 use crate::pack::{self, Terms};
@@ -65,6 +66,12 @@ pub(super) struct Pack {
     /// The repository the migrations come from, for the record
     #[arg(long, value_name = "URL")]
     repository: Option<Label>,
+    /// A trust directory that the hosts have too, verified to warn of a root that is about to expire
+    #[arg(long, value_name = "DIR", requires = "root_sha256")]
+    trust: Option<PathBuf>,
+    /// The digest of the first root, as `sealift-keys trust draft` printed it
+    #[arg(long, value_name = "HEX", requires = "trust")]
+    root_sha256: Option<Digest>,
 }
 
 pub(super) fn run(arguments: &Pack, folder: &Path, process: &mut Process<'_>) -> Result<Exit, Failure> {
@@ -78,6 +85,13 @@ pub(super) fn run(arguments: &Pack, folder: &Path, process: &mut Process<'_>) ->
         (None, Some(previous)) => claimed_sequence(previous)? + 1,
         (None, None) => return Err(Failure::new(Exit::Unknown, "neither --sequence nor --after is given")),
     };
+    if let (Some(trust), Some(pinned)) = (&arguments.trust, arguments.root_sha256) {
+        // By the clock, not by SOURCE_DATE_EPOCH: hosts judge by theirs.
+        let trust = Trust::verify(&TrustFiles::read(trust)?, pinned, 0, (process.clock)())?;
+        if let Some(warning) = trust.warning() {
+            process.warn(warning);
+        }
+    }
     let now = now(process)?;
     // Whole days, so that packing the same commit twice on one day gives the same bytes, and hosts whose clocks differ agree.
     let not_before = arguments.not_before.unwrap_or(today(now));
@@ -90,6 +104,12 @@ pub(super) fn run(arguments: &Pack, folder: &Path, process: &mut Process<'_>) ->
         ));
     }
     super::warn(&drafts, process);
+    if drafts.is_empty() {
+        process.warn(format_args!("there is no migration in `{}`: the bundle does nothing", project.migrations.display()));
+    }
+    if arguments.out.extension().is_none_or(|extension| extension != "sealift") {
+        process.warn(format_args!("`{}` does not end in `.sealift`, as bundles do", arguments.out.display()));
+    }
     let label = |text: String| text.parse::<Label>().map_err(|error| Failure::new(Exit::Unknown, error));
     let terms = Terms {
         sequence,
@@ -121,8 +141,8 @@ pub(super) fn run(arguments: &Pack, folder: &Path, process: &mut Process<'_>) ->
     })?;
     let digest = packed.envelope.digest();
     process.say(format_args!(
-        "packed {} migrations into {} ({} bytes)",
-        drafts.len(),
+        "packed {} into {} ({} bytes)",
+        super::migrations(drafts.len()),
         arguments.out.display(),
         bytes.len()
     ));

@@ -34,8 +34,11 @@ pub(super) fn run(arguments: &Status, folder: &Path, process: &mut Process<'_>) 
         (Some(folder), Some(pinned)) => Some(Trust::verify(&TrustFiles::read(folder)?, pinned, 0, (process.clock)())?),
         _ => None,
     };
+    if let Some(warning) = trust.as_ref().and_then(Trust::warning) {
+        process.warn(warning);
+    }
     let reviews = Reviews::read(&project.reviews, drafts.iter().map(|draft| &draft.unit.id))?;
-    process.say(format_args!("{} · {} · {} migrations", project.name, project.flavour, drafts.len()));
+    process.say(format_args!("{} · {} · {}", project.name, project.flavour, super::migrations(drafts.len())));
     for draft in &drafts {
         let unit = &draft.unit;
         let digest = unit.digest();
