@@ -238,6 +238,10 @@ fn keys_and_folders_that_others_can_reach() {
     chmod("trust", 0o777);
     refused(&story, story.runner("apply", &bundle), "can be changed by others");
     chmod("trust", 0o755);
+    std::os::unix::fs::symlink(story.path("trust"), story.path("linked")).expect("a link");
+    let linked = story.runner_command("apply", &bundle).text().replace("--trust trust", "--trust linked");
+    let linked = Command::new("sealift-runner").folder(story.home()).line(linked.trim_start_matches("sealift-runner "));
+    refused(&story, linked.run(), "`linked` is a link");
     chmod("trust/1.policy.json", 0o666);
     refused(&story, story.runner("apply", &bundle), "can be changed by others");
     chmod("trust/1.policy.json", 0o644);
@@ -261,7 +265,7 @@ fn credentials_for_somebody_else_or_by_nobody_trusted() {
         let _ = story.keys("identity --out keys/other").expect(0);
         refused(&story, run("credentials.sealed", "keys/other"), "identity");
         let _ = story.seal("secrets.toml", "mallory", "mallory.sealed").expect(0);
-        refused(&story, run("mallory.sealed", "keys/host"), "is by no key that may sign a credentials");
+        refused(&story, run("mallory.sealed", "keys/host"), "is by no key that may sign credentials");
         // A server that is down: could not tell, and nothing is said of the password.
         let secrets = fs::read_to_string(story.path("secrets.toml")).expect("secrets");
         let server = story.database.server();

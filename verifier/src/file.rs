@@ -29,7 +29,7 @@ pub enum FileError {
         /// Why.
         source: io::Error,
     },
-    /// It is a link, a directory, a FIFO or a device.
+    /// It is a link, a FIFO or a device, or a folder where a file is wanted.
     NotRegular {
         /// The file.
         path: PathBuf,
@@ -57,7 +57,7 @@ impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io { path, .. } => write!(f, "cannot read `{}`", path.display()),
-            Self::NotRegular { path } => write!(f, "`{}` is not a regular file", path.display()),
+            Self::NotRegular { path } => write!(f, "`{}` is a link, or no regular file or folder", path.display()),
             Self::TooLarge { path, limit } => write!(f, "`{}` is larger than {limit} bytes", path.display()),
             Self::Writable { path } => {
                 write!(f, "`{}` can be changed by others than root and the user who runs this", path.display())
@@ -156,11 +156,16 @@ impl GuardedPath {
 }
 
 /// Checks a file or folder and every folder above it: owned by root, or, outside `/etc`, by the effective user; not
-/// writable by anybody else, except a sticky folder of root's.
+/// writable by anybody else, except a sticky folder of root's. The path itself must not be a link; folders above it may be
+/// reached through links, and what they lead to is checked.
 ///
 /// # Errors
 /// [`FileError::Writable`] naming the first component that others can change; [`FileError::Io`].
 pub fn guard(path: &Path) -> Result<GuardedPath, FileError> {
+    let is_link = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+    if is_link {
+        return Err(FileError::NotRegular { path: path.to_owned() });
+    }
     let real = std::fs::canonicalize(path).map_err(|source| FileError::Io { path: path.to_owned(), source })?;
     let user = rustix::process::geteuid().as_raw();
     let in_etc = real.starts_with("/etc");

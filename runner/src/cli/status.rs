@@ -16,7 +16,8 @@ pub(super) fn run(host: &Host, around: &Surroundings, process: &mut Process<'_>)
     let caller = Caller { known: accepted.known().cloned(), ..caller(host, around, process) };
     let status = block_on(run::status(opened.target, accepted.bundle(), accepted.trust(), &caller))??;
     show(&status, accepted.bundle().manifest(), process);
-    Ok(Exit::Done)
+    // A migration that is part-applied is what status 3 is for; everything else is an answer.
+    Ok(if status.running.is_some() { Exit::Interrupted } else { Exit::Done })
 }
 
 fn show(status: &Status, manifest: &Manifest, process: &mut Process<'_>) {
