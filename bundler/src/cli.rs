@@ -104,6 +104,11 @@ fn warn(drafts: &[Draft], process: &mut Process<'_>) {
     }
 }
 
+/// A number of migrations, in words.
+fn migrations(count: usize) -> String {
+    if count == 1 { "1 migration".to_owned() } else { format!("{count} migrations") }
+}
+
 /// The drafts of the ids given, in order; all of them where none is given.
 fn select<'d>(drafts: &'d [Draft], ids: &[UnitId]) -> Result<Vec<&'d Draft>, Failure> {
     if ids.is_empty() {

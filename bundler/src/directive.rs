@@ -71,6 +71,14 @@ pub fn read(sql: &str) -> Result<Directives, DirectiveError> {
     Ok(directives)
 }
 
+/// The lines, from 1, where a directive stands below those that [`read`] looks at, and steers nothing.
+pub fn ignored(sql: &str) -> Vec<usize> {
+    let above = |line: &str| line.trim().is_empty() || line.trim().starts_with("--");
+    let is_directive = |line: &str| line.split("--").skip(1).any(|rest| rest.trim_start().starts_with("sealift:"));
+    let lines = sql.lines().enumerate().skip_while(|(_, line)| above(line));
+    lines.filter(|(_, line)| is_directive(line)).map(|(index, _)| index + 1).collect()
+}
+
 fn apply(word: &str, directives: &mut Directives) -> Option<()> {
     fn once<T>(slot: &mut Option<T>, value: T) -> Option<()> {
         slot.replace(value).is_none().then_some(())
@@ -128,6 +136,8 @@ mod tests {
         assert_eq!(found.author.unwrap().as_str(), "a@example.com");
         assert!(found.no_transaction);
         assert_eq!((found.lock_ms, found.statement_ms, found.parents), (Some(5_000), Some(0), None));
+        assert_eq!(ignored(sql), [6]);
+        assert_eq!(ignored("/* a */\nSELECT 1; -- sealift: parents=1\nSELECT '-- no';\n"), [2]);
         assert!(read("-- no-transaction\nSELECT 1").unwrap().no_transaction);
         assert!(!read("SELECT 1; -- no-transaction\n").unwrap().no_transaction);
     }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use sealift_spec::name::{Label, Name, UnitId};
+use sealift_spec::text::Snippet;
 
 pub mod native;
 
@@ -54,6 +55,11 @@ pub enum SourceError {
         /// Why.
         source: std::io::Error,
     },
+    /// A migration is a symbolic link: what it leads to can change without anybody seeing it here.
+    Link {
+        /// The link.
+        path: PathBuf,
+    },
     /// A file's name is none of the format.
     Name {
         /// The file.
@@ -77,15 +83,25 @@ pub enum SourceError {
     },
 }
 
+/// A path on one line. Whoever named a file may have put anything into the name.
+struct Shown<'a>(&'a Path);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Snippet(&self.0.to_string_lossy()).fmt(f)
+    }
+}
+
 impl fmt::Display for SourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { path, .. } => write!(f, "cannot read `{}`", path.display()),
-            Self::Name { path, reason } => write!(f, "`{}` is not named like a migration: {reason}", path.display()),
+            Self::Io { path, .. } => write!(f, "cannot read `{}`", Shown(path)),
+            Self::Link { path } => write!(f, "`{}` is a link", Shown(path)),
+            Self::Name { path, reason } => write!(f, "`{}` is not named like a migration: {reason}", Shown(path)),
             Self::Duplicate { version, first, second } => {
-                write!(f, "version {version} appears twice: `{}` and `{}`", first.display(), second.display())
+                write!(f, "version {version} appears twice: `{}` and `{}`", Shown(first), Shown(second))
             }
-            Self::Orphan { path } => write!(f, "`{}` reverts a migration that is not there", path.display()),
+            Self::Orphan { path } => write!(f, "`{}` reverts a migration that is not there", Shown(path)),
         }
     }
 }
@@ -107,8 +123,9 @@ impl SourceError {
             Self::Name { .. } => {
                 "migrations are named <version>_<name>.up.sql and <version>_<name>.down.sql, or <version>_<name>.sql; rename the file or move it elsewhere".to_owned()
             }
+            Self::Link { .. } => "put the file itself there: what a link leads to is not read".to_owned(),
             Self::Duplicate { .. } => "give one of them the next version".to_owned(),
-            Self::Orphan { path } => format!("add the up script beside it, or remove `{}`", path.display()),
+            Self::Orphan { path } => format!("add the up script beside it, or remove `{}`", Shown(path)),
         })
     }
 }

@@ -223,7 +223,17 @@ impl<'a> Draft<'a> {
     }
 
     fn transaction(&mut self, at: usize, found: &'static str, why: &'static str) -> SplitError {
-        SplitError::Transaction { line: self.line(at), found, why }
+        let hint = match self.flavour {
+            // There each statement is committed on its own already: no directive changes that.
+            Flavour::Mysql | Flavour::Mariadb => {
+                "remove the command: the runner sends each statement on its own, and the server commits it at once"
+            }
+            Flavour::Postgresql | Flavour::Sqlite => {
+                "let the runner begin and commit: remove the command, split the file, \
+                 or put `-- sealift: no-transaction` on top and drop all transaction commands"
+            }
+        };
+        SplitError::Transaction { line: self.line(at), found, why, hint }
     }
 
     fn forbidden(&mut self, at: usize, found: &'static str, why: &'static str, hint: &'static str) -> SplitError {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use sealift_spec::Digest;
-use sealift_spec::manifest::{Direction, Engine, Flavour, Mode, Script, Timeouts, Unit};
+use sealift_spec::manifest::{Direction, Engine, Flavour, Kind, Mode, Script, Timeouts, Unit};
 use sealift_spec::name::UnitId;
 
 use crate::directive::{self, DirectiveError};
@@ -137,6 +137,11 @@ fn prepare(
     let request = Request { no_transaction: directives.no_transaction };
     let view = split::view(project.flavour, &file.sql, request)
         .map_err(|source| UnitError::Split { file: name.clone(), source: Box::new(source) })?;
+    let late = "this directive is not among the comment lines on top of the file, and steers nothing: move it there";
+    warnings.extend(directive::ignored(text).into_iter().map(|line| (name.clone(), line, late.to_owned())));
+    if direction == Direction::Up && view.statements.iter().all(|statement| statement.kind == Kind::Skip) {
+        warnings.push((name.clone(), 1, "does nothing: there is no statement in it".to_owned()));
+    }
     warnings.extend(view.warnings.into_iter().map(|warning| (name.clone(), warning.line, warning.text)));
     let foreign_keys = directives.foreign_keys.or(view.foreign_keys);
     let script = Script {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use sealift_spec::Digest;
+use sealift_spec::endpoint::UrlError;
 use sealift_spec::name::{Name, UnitId};
 use sealift_verifier::cli::usage;
 use sealift_verifier::file::FileError;
@@ -164,7 +165,7 @@ struct HostArguments {
 #[derive(Args)]
 struct ChangeArguments {
     /// The audit log, which every change is written to
-    /// [default: /var/log/sealift/audit.jsonl where /etc/sealift/runner.toml exists, else none]
+    /// [default: /var/log/sealift/audit.jsonl where /etc/sealift/runner.toml exists; must be given elsewhere]
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
     /// The key that signs a checkpoint of the audit log after each change: an OpenSSH Ed25519 file without a passphrase
@@ -403,7 +404,7 @@ impl From<HostError> for Failure {
                     "give `--credentials FILE --identity FILE --database NAME`, or `--url sqlite:PATH` where there is no secret",
                 ),
             ),
-            HostError::Url(_) => (Exit::Unknown, None),
+            HostError::Url(_) => (Exit::Unknown, say(UrlError::HINT)),
             HostError::NoCredentials { .. } => {
                 (Exit::Unknown, say("run this as a systemd service with `LoadCredential=`, or give `--identity FILE`"))
             }
@@ -424,9 +425,8 @@ impl From<HostError> for Failure {
             }
             HostError::Bundle(source) | HostError::Sealed(source) => (file_exit(source), source.hint()),
             HostError::Trust(_) => return trust(error),
-            HostError::Rejected { source, .. } | HostError::RejectedCredentials { source, .. } => {
-                (Exit::No, source.hint().map(str::to_owned))
-            }
+            HostError::Rejected { source, .. } => (Exit::No, source.hint().map(str::to_owned)),
+            HostError::RejectedCredentials { source, .. } => (Exit::No, source.credentials_hint().map(str::to_owned)),
             HostError::Payload { .. } => (Exit::No, None),
             HostError::Credentials { source, .. } => credentials(source),
         };

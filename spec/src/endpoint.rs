@@ -63,6 +63,8 @@ pub enum UrlError {
         /// Which part.
         part: &'static str,
     },
+    /// A socket and a host are both given.
+    SocketHost,
     /// A parameter that does not exist here.
     Parameter {
         /// Its name.
@@ -75,6 +77,7 @@ impl fmt::Display for UrlError {
         match self {
             Self::Scheme => f.write_str("a connection URL starts with `postgresql://`, `mysql://` or `sqlite:`"),
             Self::Part { part } => write!(f, "the {part} of the connection URL is missing or not well formed"),
+            Self::SocketHost => f.write_str("a socket takes no host: nothing stands between `@` and `/`"),
             Self::Parameter { name } => {
                 write!(f, "parameter `{}` is not known; only `socket` is", crate::text::Plain(name))
             }
@@ -83,6 +86,13 @@ impl fmt::Display for UrlError {
 }
 
 impl std::error::Error for UrlError {}
+
+impl UrlError {
+    /// What connection URLs look like.
+    pub const HINT: &str = "for example sqlite:app.db, postgresql://me@localhost/app, \
+        postgresql://me@/app?socket=/run/postgresql, mysql://me@127.0.0.1/app \
+        or mysql://me@/app?socket=/run/mysqld/mysqld.sock";
+}
 
 impl Endpoint {
     /// The engine that answers there.
@@ -215,7 +225,10 @@ impl ConnectionUrl {
         };
         let endpoint = match socket {
             Some(path) => {
-                if !path.starts_with('/') || path.contains('&') || !host.is_empty() {
+                if !host.is_empty() {
+                    return Err(UrlError::SocketHost);
+                }
+                if !path.starts_with('/') || path.contains('&') {
                     return Err(part("socket"));
                 }
                 Endpoint::Socket { engine, path, port, database }
@@ -269,5 +282,7 @@ mod tests {
         ] {
             assert!(ConnectionUrl::parse(url).is_err(), "{url}");
         }
+        let both = ConnectionUrl::parse("mysql://root@localhost/db?socket=/run/s").map(|_| ());
+        assert_eq!(both, Err(UrlError::SocketHost));
     }
 }

@@ -22,6 +22,18 @@ impl fmt::Display for Plain<'_> {
 /// reorder or hide text is escaped.
 pub struct Source<'a>(pub &'a str);
 
+/// Shows SQL, a file name or a message on one line, for reading: as [`Source`], but line feeds and tabs are escaped too.
+pub struct Snippet<'a>(pub &'a str);
+
+impl fmt::Display for Snippet<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            if is_deceptive(c) { write!(f, "{}", c.escape_unicode())? } else { fmt::Write::write_char(f, c)? }
+        }
+        Ok(())
+    }
+}
+
 /// Whether a character can hide or reorder text on a terminal (Unicode Cc, Cf and the line separators).
 pub fn is_deceptive(c: char) -> bool {
     c.is_control()
@@ -53,5 +65,6 @@ mod tests {
     fn nothing_that_moves_the_cursor_gets_through() {
         assert_eq!(Plain("a\u{1b}[2Kb\u{202e}é\\").to_string(), "a\\u{1b}[2Kb\\u{202e}\\u{e9}\\\\");
         assert_eq!(Source("é\r\n\rx\u{200b}").to_string(), "é\n\\u{d}x\\u{200b}");
+        assert_eq!(Snippet("\\set é\n\u{1b}").to_string(), "\\set é\\u{a}\\u{1b}");
     }
 }

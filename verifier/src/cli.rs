@@ -138,6 +138,9 @@ impl From<TrustError> for Failure {
             }
             TrustError::Threshold { .. } => Some("let more holders run `sealift-keys trust sign`".to_owned()),
             TrustError::Expired { .. } => Some("the security team drafts and signs the next root".to_owned()),
+            TrustError::PolicyDigest { version } => Some(format!(
+                "copy `{version}.policy.json` from where `{version}.root.json` was signed: the two belong together"
+            )),
             TrustError::Rollback { .. } => Some("bring the newer root files back to this host".to_owned()),
             _ => None,
         };

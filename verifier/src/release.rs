@@ -126,9 +126,11 @@ impl fmt::Display for VerifyError {
             Self::Container(_) => f.write_str("the file is not well formed"),
             Self::Unsigned => f.write_str("nobody has signed it"),
             Self::UnknownSigner { key_id, statement } => {
+                let what = if *statement == PredicateKind::Credentials { "" } else { "a " };
                 write!(
                     f,
-                    "the signature by `{key_id}` is by no key that may sign a {statement} under this policy, or does not verify"
+                    "the signature by `{key_id}` is by no key that may sign {what}{statement} under this policy, or does \
+                     not verify"
                 )
             }
             Self::Statement(_) => f.write_str("the signed statement is refused"),
@@ -192,7 +194,27 @@ impl VerifyError {
             Self::UnknownEnvironment { .. } => "list the environments with `sealift-keys trust show`",
             Self::Expired { .. } | Self::TooOld { .. } | Self::Sequence { .. } => "pack and sign it again",
             Self::MinRoot { .. } => "bring the newer root files to this host",
+            Self::NotYet { .. } => {
+                "wait until then; if that time has come, set the clock of this host; \
+                 `sealift-bundler pack --not-before` says from when on a release is valid"
+            }
             _ => return None,
+        })
+    }
+
+    /// What to do about sealed credentials that are refused, if that is known.
+    pub fn credentials_hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Unsigned | Self::UnknownSigner { .. } | Self::Threshold { .. } => {
+                "credentials count when they are sealed with a key of the role that signs credentials in this environment: \
+                 who holds it is listed by `sealift-keys trust show`; seal them with such a key"
+            }
+            Self::Project { .. } | Self::Environment { .. } => {
+                "give the credentials that were sealed for this project and environment"
+            }
+            Self::Expired { .. } => "let them be sealed again, with a later `not-after`",
+            Self::Container(_) | Self::Payload | Self::UnknownEnvironment { .. } => return self.hint(),
+            _ => "let them be sealed again with `sealift-keys credentials seal`",
         })
     }
 }

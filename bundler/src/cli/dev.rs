@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use sealift_runner::cli::progress::Progress;
-use sealift_runner::engine::Target;
+use sealift_runner::engine::{EngineError, Target};
 use sealift_runner::operator::Operator;
 use sealift_runner::plan::{Back, Goal, PlanError, Reach};
 use sealift_runner::run::{self, Caller, RunError};
 use sealift_runner::runtime;
-use sealift_spec::endpoint::{ConnectionUrl, Endpoint};
+use sealift_spec::endpoint::{ConnectionUrl, Endpoint, UrlError};
 use sealift_spec::history::History;
 use sealift_spec::name::UnitId;
 use sealift_verifier::report::{Exit, Failure, Process};
@@ -96,11 +96,8 @@ pub(super) fn run(command: &Dev, folder: &Path, process: &mut Process<'_>) -> Re
 
 /// The database, which must be on this machine.
 fn target(local: &Local, project: &Project) -> Result<Target, Failure> {
-    let url = ConnectionUrl::parse(&local.url).map_err(|error| {
-        Failure::new(Exit::Unknown, error).hint(
-            "for example sqlite:dev.db, postgresql://me@localhost/dev or postgresql://me@/dev?socket=/run/postgresql",
-        )
-    })?;
+    let url =
+        ConnectionUrl::parse(&local.url).map_err(|error| Failure::new(Exit::Unknown, error).hint(UrlError::HINT))?;
     if !url.endpoint.is_local() {
         let text = format!("`{}` is another machine, and `dev` runs unreviewed SQL", url.endpoint);
         return Err(Failure::new(Exit::No, text).hint("use a file, a socket or a server on this machine"));
@@ -173,7 +170,21 @@ fn in_dev_words(error: RunError) -> Failure {
         RunError::Plan(PlanError::Unknown { .. }) => {
             "bring the file back and revert it with `dev down`, or begin again with `dev reset`"
         }
+        RunError::Plan(PlanError::Project { .. } | PlanError::Environment { .. } | PlanError::Engine { .. })
+        | RunError::NotEmpty => "give a database that is empty, or that `dev` made for this project",
+        RunError::Plan(PlanError::NoSuchUnit { .. }) => "list the migrations with `sealift-bundler status`",
+        RunError::Plan(PlanError::NotApplied { .. }) => "list what is applied with `dev status`",
+        RunError::Plan(PlanError::NoDown { .. }) => "write a down script, or begin again with `dev reset`",
+        RunError::Plan(PlanError::OutOfOrder { .. }) => {
+            "give it a version after the applied ones, or begin again with `dev reset`"
+        }
         RunError::Plan(_) => "mend the migrations, or begin again with `dev reset`",
+        RunError::Engine(EngineError::Held { .. }) => "wait until the other run is done",
+        RunError::Engine(EngineError::UnknownSetting { .. } | EngineError::Setting { .. }) => {
+            "change [baseline] in `sealift.toml`"
+        }
+        RunError::Flavour { .. } => "give a server that `engine` in `sealift.toml` names",
+        RunError::TooOld { .. } => "`min-version` in `sealift.toml` says which server the SQL needs",
         RunError::Stopped { .. } if error.exit() == Exit::Interrupted => {
             "mend the migration and begin again with `dev reset`: a part of it has run and cannot be rolled back"
         }
@@ -221,4 +232,37 @@ fn status(local: &Local, project: &Project, drafts: &[Draft], process: &mut Proc
         return Ok(Exit::Interrupted);
     }
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use sealift_spec::manifest::{Direction, Flavour};
+
+    use super::*;
+
+    #[test]
+    fn hints_at_the_desk_know_no_releases() {
+        let id = || "1".parse().unwrap();
+        let name = |text: &str| text.parse().unwrap();
+        let mut errors: Vec<RunError> = [
+            PlanError::Project { expected: name("a"), found: name("b") },
+            PlanError::Environment { expected: name("dev"), found: name("production") },
+            PlanError::OutOfOrder { id: id(), before: id() },
+            PlanError::NoSuchUnit { id: id() },
+            PlanError::NotApplied { id: id() },
+            PlanError::NoDown { id: id(), file: "1.sql".to_owned() },
+            PlanError::OtherWay { id: id(), direction: Direction::Up, done: 1 },
+            PlanError::OtherWay { id: id(), direction: Direction::Down, done: 1 },
+        ]
+        .map(RunError::Plan)
+        .into();
+        errors.push(RunError::Engine(EngineError::UnknownSetting { name: "x".to_owned() }));
+        errors.push(RunError::Flavour { expected: Flavour::Mariadb, found: Flavour::Mysql });
+        for error in errors {
+            let hint = in_dev_words(error).hint.unwrap().replace("sealift-bundler", "");
+            for word in ["bundle", "pack", "release", "`apply`", "`revert", "review", "--out-of-order"] {
+                assert!(!hint.contains(word), "{hint}");
+            }
+        }
+    }
 }

@@ -96,6 +96,11 @@ pub(super) fn run(arguments: &Init, folder: &Path, process: &mut Process<'_>) ->
         process.say(format_args!("wrote {}", path.display()));
         process.data("file", &json!({ "path": path }));
     }
-    process.note("next: edit the first migration, then run it with `sealift-bundler dev up --url sqlite:dev.db`, or the URL of a local server");
+    let url = match arguments.engine {
+        EngineName::Sqlite => "sqlite:dev.db",
+        EngineName::Postgresql => "postgresql://me@localhost/dev",
+        EngineName::Mariadb | EngineName::Mysql => "mysql://me@127.0.0.1/dev",
+    };
+    process.note(format_args!("next: edit the first migration, then run it with `sealift-bundler dev up --url {url}`"));
     Ok(Exit::Done)
 }

@@ -105,7 +105,8 @@ pub(super) fn run(arguments: &Pack, folder: &Path, process: &mut Process<'_>) ->
     }
     super::warn(&drafts, process);
     if drafts.is_empty() {
-        process.warn(format_args!("there is no migration in `{}`: the bundle does nothing", project.migrations.display()));
+        process
+            .warn(format_args!("there is no migration in `{}`: the bundle does nothing", project.migrations.display()));
     }
     if arguments.out.extension().is_none_or(|extension| extension != "sealift") {
         process.warn(format_args!("`{}` does not end in `.sealift`, as bundles do", arguments.out.display()));

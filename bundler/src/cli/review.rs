@@ -52,11 +52,9 @@ pub(super) fn run(arguments: &Review, folder: &Path, process: &mut Process<'_>) 
     let (project, drafts) = super::load(folder, process)?;
     let selected = super::select(&drafts, &arguments.ids)?;
     let answers = arguments.answers.as_deref().map(|path| read_answers(path, &project)).transpose()?;
-    if answers.is_none() && !process.terminal {
-        let text = "a review asks questions, and there is no terminal to ask them on";
-        return Err(
-            Failure::new(Exit::Unknown, text).hint("run it on a terminal, or give the answers with --answers FILE")
-        );
+    if selected.is_empty() {
+        process.note("there is no migration to review");
+        return Ok(Exit::Done);
     }
     let signer = super::signer(&arguments.key, process)?;
     let key = signer.public_key().id();
@@ -74,9 +72,19 @@ pub(super) fn run(arguments: &Review, folder: &Path, process: &mut Process<'_>) 
         [draft] => process.note(format_args!("{} is reviewed by this key already", draft.unit.id)),
         many => process.note(format_args!("{} migrations are reviewed by this key already", many.len())),
     }
+    if open.is_empty() {
+        process.note("nothing is left to review");
+        return Ok(Exit::Done);
+    }
+    if answers.is_none() && !process.terminal {
+        let text = "a review asks questions, and there is no terminal to ask them on";
+        return Err(
+            Failure::new(Exit::Unknown, text).hint("run it on a terminal, or give the answers with --answers FILE")
+        );
+    }
     let mut signed = 0;
     if arguments.baseline {
-        signed += usize::from(!open.is_empty() && baseline(&open, arguments, &project, answers, &signer, process)?);
+        signed += usize::from(baseline(&open, arguments, &project, answers, &signer, process)?);
     } else {
         for draft in open {
             let unit = &draft.unit;
@@ -134,7 +142,7 @@ fn baseline(
     }
     let (note, checklist) = match answers {
         Some(answers) => answers.all(),
-        None => match ask(&format!("all {} migrations as one list", drafts.len()), project, process)? {
+        None => match ask(&format!("{} as one list", super::migrations(drafts.len())), project, process)? {
             Some(answered) => answered,
             None => {
                 process.note("the list was not signed");
@@ -146,7 +154,7 @@ fn baseline(
     write(&review::list_path(&project.reviews, list), &bytes)?;
     let path = sign(About::List(list), project, checklist, note, signer, process)?;
     let (key, ids) = (signer.public_key().id(), drafts.iter().map(|draft| &draft.unit.id).collect::<Vec<_>>());
-    process.say(format_args!("signed a list of {} migrations as {key}: {}", ids.len(), path.display()));
+    process.say(format_args!("signed a list of {} as {key}: {}", super::migrations(ids.len()), path.display()));
     process.data("list-review", &json!({ "ids": ids, "list": list, "key": key, "path": path }));
     Ok(true)
 }

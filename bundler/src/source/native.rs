@@ -95,12 +95,16 @@ pub fn read(folder: &Path) -> Result<MigrationSet, SourceError> {
         let error = |reason| SourceError::Name { path: path.clone(), reason };
         let file_name = entry.file_name();
         let name = file_name.to_str().ok_or_else(|| error("it is not UTF-8"))?;
-        let is_file = std::fs::metadata(&path).map_err(io(&path))?.is_file();
-        if !is_file || !name.to_ascii_lowercase().ends_with(".sql") {
+        // Of the entry itself: links are not followed.
+        let kind = entry.file_type().map_err(io(&path))?;
+        if name.starts_with('.') || !name.to_ascii_lowercase().ends_with(".sql") {
             ignored.push(name.to_owned());
             continue;
         }
-        if name.starts_with('.') {
+        if kind.is_symlink() {
+            return Err(SourceError::Link { path });
+        }
+        if !kind.is_file() {
             ignored.push(name.to_owned());
             continue;
         }
@@ -176,6 +180,32 @@ mod tests {
         let ids: Vec<_> = set.migrations.iter().map(|m| m.id.as_str()).collect();
         assert_eq!(ids, ["9", "10", "00010000000000000000000000"]);
         assert_eq!(set.ignored, [".hidden.sql", "README.md"]);
+    }
+
+    #[test]
+    fn a_link_is_refused_and_what_it_leads_to_is_not_read() {
+        let folder = folder(&["1_a.up.sql"]);
+        let elsewhere = tempfile::NamedTempFile::new().unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), folder.path().join("notes")).unwrap();
+        assert_eq!(read(folder.path()).unwrap().ignored, ["notes"]);
+        for target in [elsewhere.path(), Path::new("/nowhere")] {
+            let link = folder.path().join("2_b.up.sql");
+            std::os::unix::fs::symlink(target, &link).unwrap();
+            let error = read(folder.path()).unwrap_err();
+            assert!(matches!(&error, SourceError::Link { path } if *path == link), "{error}");
+            assert!(error.to_string().ends_with("2_b.up.sql` is a link"), "{error}");
+            std::fs::remove_file(link).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_a_file_name_holds_cannot_steer_the_terminal() {
+        for file in ["1_\u{1b}[2K.up.sql", "x\u{1b}[2K.sql", "1_\u{202e}.down.sql"] {
+            let error = read(folder(&[file]).path()).unwrap_err();
+            let said = format!("{error} {}", error.hint().unwrap_or_default());
+            assert!(!said.contains(['\u{1b}', '\u{202e}']), "{said:?}");
+            assert!(said.contains("\\u{"), "{said}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sealift_spec::text::Plain;
+use sealift_spec::text::Snippet;
 
 /// Why a script cannot be cut into statements that run as written. Lines count from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +81,8 @@ pub enum SplitError {
         found: &'static str,
         /// What is wrong with it.
         why: &'static str,
+        /// The way out, which is not the same on every engine.
+        hint: &'static str,
     },
     /// A statement that would undo what the runner relies on, or that would not do here what it does elsewhere.
     Forbidden {
@@ -180,11 +182,7 @@ impl SplitError {
             Self::Placeholder { .. } => {
                 "write the value itself: the runner sends what was reviewed and replaces nothing"
             }
-            Self::Transaction { .. } => {
-                "let the runner begin and commit: remove the command, split the file, \
-                 or put `-- sealift: no-transaction` on top and drop all transaction commands"
-            }
-            Self::Forbidden { hint, .. } => hint,
+            Self::Transaction { hint, .. } | Self::Forbidden { hint, .. } => hint,
             Self::Conditional { .. } => "write plain SQL for the one server this migration is for",
             Self::Delimiter { .. } => "write `DELIMITER //` and later `DELIMITER ;`, each on a line of its own",
             Self::SecondStatement { .. } => "end each statement with the delimiter that is in force",
@@ -206,13 +204,13 @@ impl fmt::Display for SplitError {
             Self::CarriageReturn { .. } => f.write_str("a carriage return without a line feed"),
             Self::Unterminated { what, .. } => write!(f, "this {what} never ends"),
             Self::Syntax { column, message, .. } => {
-                write!(f, "not valid SQL at column {column}: {}", Plain(message))
+                write!(f, "not valid SQL at column {column}: {}", Snippet(message))
             }
             Self::TooDeep { .. } => f.write_str("the statement nests too deeply to be read safely"),
             Self::ParserFault { .. } => f.write_str("the parser failed on this statement"),
-            Self::ClientCommand { found, .. } => write!(f, "`{}` is a client command, not SQL", Plain(found)),
+            Self::ClientCommand { found, .. } => write!(f, "`{}` is a client command, not SQL", Snippet(found)),
             Self::CopyData { .. } => f.write_str("`COPY .. FROM stdin` with data in the file cannot be packed yet"),
-            Self::Placeholder { found, .. } => write!(f, "`{}` is an unresolved placeholder", Plain(found)),
+            Self::Placeholder { found, .. } => write!(f, "`{}` is an unresolved placeholder", Snippet(found)),
             Self::Transaction { found, why, .. } => write!(f, "`{found}` {why}"),
             Self::Forbidden { found, why, .. } => write!(f, "`{found}` {why}"),
             Self::Conditional { why, .. } => write!(f, "the executable comment {why}"),

@@ -13,6 +13,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::plan::migrations;
 use crate::run::{Notice, Observer};
 
+/// How long a lock may be awaited before it is worth a word.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// What progress writes to, shared with whoever waits for signals meanwhile.
 struct Voice<'p, 'a> {
     process: RefCell<&'p mut Process<'a>>,
@@ -98,6 +101,8 @@ impl Observer for Progress<'_, '_> {
     fn notice(&mut self, notice: Notice<'_>) {
         let voice = &self.0;
         match notice {
+            // The server needs a moment to forget a session that has just ended, this program's own among them.
+            Notice::Waiting { waited, .. } if waited < PATIENCE => {}
             Notice::Waiting { holder, waited } => {
                 voice.note(&format!("waiting for the lock for {}: held by {holder}", seconds(waited)));
             }

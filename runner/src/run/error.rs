@@ -215,6 +215,9 @@ impl RunError {
             Self::NoAudit => "name the audit log in the configuration".to_owned(),
             Self::Unaudited(_) => "what happened stands in the history of the database: see `history`".to_owned(),
             Self::Engine(source) => return source.hint(),
+            Self::Flavour { expected, found } if expected.engine() != found.engine() => {
+                "give the database that the migrations were written for".to_owned()
+            }
             Self::Flavour { .. } => {
                 "MySQL and MariaDB read some SQL differently: pack for the server that runs here".to_owned()
             }
