@@ -14,6 +14,7 @@ pub mod trust;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer as _, SigningKey};
+use sealift_spec::action::Action;
 use sealift_spec::baseline;
 use sealift_spec::container::{self, ATTESTATIONS_MEMBER, Container, ContainerKind};
 use sealift_spec::credentials::Database;
@@ -23,9 +24,10 @@ use sealift_spec::manifest::{
     self, Baseline, Expect, Flavour, Kind, List, Mode, Object, Parts, Probe, Script, Statement as Cut, Timeouts, Unit,
 };
 use sealift_spec::name::Name;
+use sealift_spec::policy::Requirement;
 use sealift_spec::statement::{
-    Answer, Content, Credentials, PAYLOAD_MEMBER, Release, Review, SEALED_MEMBER, Statement, Subject, UNIT_SUBJECT,
-    UNITS_SUBJECT, Verdict,
+    Answer, Content, Credentials, PAYLOAD_MEMBER, Permit, PredicateKind, RELEASE_SUBJECT, Release, Review,
+    SEALED_MEMBER, Statement, Subject, UNIT_SUBJECT, UNITS_SUBJECT, Verdict, first_use,
 };
 use sealift_spec::{Digest, Timestamp, archive, json};
 use serde_json::json;
@@ -106,6 +108,8 @@ pub struct World {
     pub release: Release,
     /// Who signs the release.
     pub signers: Vec<Hand>,
+    /// Who signs the permit.
+    pub operators: Vec<Hand>,
     /// The payload type that is signed and written.
     pub payload_type: String,
     /// Who judges.
@@ -133,6 +137,8 @@ pub enum Change {
     Sized(fn(&[u8]) -> (Vec<u8>, u64)),
     /// The release statement, before it is written.
     Release(fn(&mut Statement<Release>)),
+    /// The permit statement, before it is written.
+    Permit(fn(&mut Statement<Permit>)),
     /// The credentials statement, before it is written.
     Credentials(fn(&mut Statement<Credentials>)),
     /// The bytes of the statement, before they are signed.
@@ -178,6 +184,11 @@ impl Loose {
         STANDARD.decode(&self.payload).expect("base64")
     }
 
+    /// Replaces the bytes of its statement.
+    pub fn set_statement(&mut self, bytes: &[u8]) {
+        self.payload = STANDARD.encode(bytes);
+    }
+
     /// The raw bytes of a signature.
     pub fn signature(&self, index: usize) -> [u8; 64] {
         let bytes = STANDARD.decode(&self.signatures[index].1).expect("base64");
@@ -195,6 +206,8 @@ impl Loose {
 pub struct Forged {
     /// The bundle or credentials file.
     pub file: Vec<u8>,
+    /// The bundle that a permit is for, where the file is a permit.
+    pub bundle: Option<Vec<u8>>,
     /// Root and policy files, oldest first.
     pub trust: Vec<(Vec<u8>, Vec<u8>)>,
     /// Who judges; what it pins is filled in.
@@ -300,6 +313,7 @@ impl World {
                 sequence: 42,
             },
             signers: hands(&["carol", "ci"]),
+            operators: hands(&["erin"]),
             payload_type: PAYLOAD_TYPE.to_owned(),
             host: Host {
                 project: word(PROJECT),
@@ -429,6 +443,59 @@ impl World {
         world.seal(ContainerKind::Credentials, statement.write(), &[], sealed, change)
     }
 
+    /// The base with a protected environment: erin or dave permit, of whom dave reviews as well.
+    pub fn guarded() -> Self {
+        let mut world = Self::new(Flavour::Sqlite);
+        let policy = world.policy();
+        policy.roles.insert(word("operate"), ["dave", "erin"].map(|who| word(&format!("{who}@example.com"))).into());
+        policy.predicates.insert(PredicateKind::Permit, [word("operate")].into());
+        let production = policy.environments.get_mut(ENVIRONMENT).expect("the environment");
+        production.protected = true;
+        production.require.push(Requirement { people: 1, role: word("operate"), statement: PredicateKind::Permit });
+        world
+    }
+
+    /// A permit for the first use of a database with the world's bundle, signed by its operators, different in one thing.
+    ///
+    /// # Panics
+    /// When the change cannot be made.
+    pub fn permit(&self, change: Change) -> Forged {
+        let world = self.changed(change);
+        let Forged { file: bundle, trust, host, .. } = world.bundle(Change::Nothing);
+        let release = main(&bundle, ContainerKind::Bundle).digest();
+        let mut statement = Statement {
+            subjects: vec![Subject { name: word(RELEASE_SUBJECT), sha256: release }],
+            predicate: Permit {
+                action: Action::Apply,
+                database: first_use(),
+                environment: word(ENVIRONMENT),
+                head: sealift_spec::history::genesis(),
+                nonce: word("00112233445566aa"),
+                not_after: word("2027-01-20T14:00:00Z"),
+                not_before: word("2027-01-20T11:00:00Z"),
+                plan: Digest::of(b"a plan"),
+                project: word(PROJECT),
+                root: 1,
+            },
+        };
+        if let Change::Permit(edit) = change {
+            edit(&mut statement);
+        }
+        let mut bytes = statement.write();
+        if let Change::Statement(edit) = change {
+            bytes = edit(bytes);
+        }
+        let mut envelope = sign(&world.payload_type, &bytes, &world.operators);
+        if let Change::Envelope(edit) = change {
+            edit(&mut envelope);
+        }
+        let mut file = [envelope.write(), b"\n".to_vec()].concat();
+        if let Change::File(edit) = change {
+            edit(&mut file);
+        }
+        Forged { file, bundle: Some(bundle), trust, host }
+    }
+
     /// The release envelope of the world's bundle.
     pub fn release_envelope(&self) -> Envelope {
         main(&self.bundle(Change::Nothing).file, ContainerKind::Bundle)
@@ -526,7 +593,7 @@ impl World {
         }
         let (trust, first) = trust::forge(&self.roots, change);
         let host = Host { pinned: Some(self.host.pinned.unwrap_or(first)), ..self.host.clone() };
-        Forged { file, trust, host }
+        Forged { file, bundle: None, trust, host }
     }
 }
 

@@ -7,6 +7,7 @@
 mod archive;
 mod envelope;
 mod frame;
+mod permit;
 mod record;
 mod review;
 mod text;
@@ -20,6 +21,7 @@ use std::path::Path;
 
 use sealift_spec::archive::ArchiveError;
 use sealift_spec::audit::{self, AuditError};
+use sealift_spec::checkpoint::{CheckpointError, SignedCheckpoint};
 use sealift_spec::container::ContainerError;
 use sealift_spec::envelope::{Envelope, EnvelopeError};
 use sealift_spec::history::{History, HistoryError, Row};
@@ -31,9 +33,11 @@ use sealift_spec::policy::{Policy, PolicyError};
 use sealift_spec::root::RootError;
 use sealift_spec::statement::StatementError;
 use sealift_spec::{Digest, Timestamp};
+use sealift_verifier::audit::{Doubt, Log};
 use sealift_verifier::bundle::{OpenError, Unreviewed};
 use sealift_verifier::credentials;
 use sealift_verifier::file::SealedFile;
+use sealift_verifier::permit::{self as permits, PermitError};
 use sealift_verifier::release::{self, Expected, VerifyError};
 use sealift_verifier::signature::{self, KeyWeakness};
 use sealift_verifier::trust::{Trust, TrustError, TrustFiles};
@@ -49,6 +53,8 @@ pub enum Form {
     Bundle,
     /// Sealed credentials and the trust they are judged under.
     Credentials,
+    /// A permit, the bundle it is for, and the trust both are judged under: every unit judged under the permit.
+    Permit,
     /// A chain of roots, and a policy.
     Root,
     /// `manifest.json`.
@@ -63,11 +69,14 @@ pub enum Form {
     History,
     /// An audit log.
     Audit,
+    /// A log, a checkpoint of it and the keys that may sign one, as JSON of `checkpoint`, `keys`, `log`.
+    Checkpoint,
 }
 
-const FORMS: [Form; 9] = [
+const FORMS: [Form; 10] = [
     Form::Bundle,
     Form::Credentials,
+    Form::Permit,
     Form::Root,
     Form::Manifest,
     Form::Envelope,
@@ -75,6 +84,7 @@ const FORMS: [Form; 9] = [
     Form::Key,
     Form::History,
     Form::Audit,
+    Form::Checkpoint,
 ];
 
 impl Form {
@@ -83,6 +93,7 @@ impl Form {
         match self {
             Self::Bundle => "bundle",
             Self::Credentials => "credentials",
+            Self::Permit => "permit",
             Self::Root => "root",
             Self::Manifest => "manifest",
             Self::Envelope => "envelope",
@@ -90,6 +101,7 @@ impl Form {
             Self::Key => "key",
             Self::History => "history",
             Self::Audit => "audit",
+            Self::Checkpoint => "checkpoint",
         }
     }
 
@@ -99,7 +111,7 @@ impl Form {
             Self::Credentials => "sealed",
             Self::Key => "pub",
             Self::History | Self::Audit => "jsonl",
-            Self::Root | Self::Manifest | Self::Envelope | Self::Policy => "json",
+            Self::Permit | Self::Root | Self::Manifest | Self::Envelope | Self::Policy | Self::Checkpoint => "json",
         }
     }
 }
@@ -149,6 +161,7 @@ pub fn all() -> Vec<Vector> {
     vectors.extend(frame::vectors());
     vectors.extend(envelope::vectors());
     vectors.extend(review::vectors());
+    vectors.extend(permit::vectors());
     vectors.extend(trust::vectors());
     vectors.extend(text::vectors());
     vectors.extend(record::vectors());
@@ -182,8 +195,11 @@ impl Vector {
             Origin::World(world, change) => {
                 let change = if changed { change } else { Change::Nothing };
                 let world = world();
-                let forged =
-                    if self.form == Form::Credentials { world.credentials(change) } else { world.bundle(change) };
+                let forged = match self.form {
+                    Form::Credentials => world.credentials(change),
+                    Form::Permit => world.permit(change),
+                    _ => world.bundle(change),
+                };
                 Material::Forged(Box::new(forged))
             }
             Origin::Text(text, edit) => Material::Text(if changed { edit(text()) } else { text() }),
@@ -235,13 +251,16 @@ fn class(error: &(dyn Error + 'static)) -> Option<String> {
     known!(
         ArchiveError,
         AuditError,
+        CheckpointError,
         ContainerError,
+        Doubt,
         EnvelopeError,
         HistoryError,
         JsonError,
         KeyError,
         KeyWeakness,
         OpenError,
+        PermitError,
         PolicyError,
         RootError,
         StatementError,
@@ -294,6 +313,14 @@ fn judge_forged(form: Form, forged: &Forged) -> Verdict {
                 bundle.judge(&unit.id, &trust)?;
             }
         }
+        Form::Permit => {
+            let bundle = SealedFile::from_bytes(forged.bundle.clone().expect("a permit comes with a bundle"));
+            let bundle = release::verify(bundle, &trust, &expected)?.open(&trust)?;
+            let permit = permits::verify(file.bytes(), &trust, &bundle, host.now)?;
+            for unit in bundle.manifest().units() {
+                bundle.judge_under(&unit.id, &trust, Some(&permit))?;
+            }
+        }
         _ => panic!("{form:?} is a text"),
     }
     Ok(())
@@ -320,9 +347,17 @@ fn judge_text(form: Form, text: &[u8]) -> Verdict {
         Form::Audit => {
             audit::read(text)?;
         }
-        Form::Bundle | Form::Credentials | Form::Root => panic!("{form:?} is no text"),
+        Form::Bundle | Form::Credentials | Form::Permit | Form::Root => panic!("{form:?} is no text"),
     }
     Ok(())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireCheckpoint {
+    checkpoint: String,
+    keys: Vec<PublicKey>,
+    log: String,
 }
 
 #[derive(Deserialize)]
@@ -343,6 +378,9 @@ fn rows(text: &[u8]) -> Result<Vec<Row>, serde_json::Error> {
 pub struct Entry {
     /// What it is.
     pub about: String,
+    /// The bundle that a permit is for.
+    #[serde(default)]
+    pub bundle: Option<String>,
     /// The cause inside the class.
     #[serde(default)]
     pub cause: String,
@@ -418,7 +456,8 @@ impl Index {
         let WireHost { environment, now, project, root_floor, root_sha256 } =
             entry.host.clone().unwrap_or_else(|| self.host.clone());
         let host = Host { project, environment, now, pinned: Some(root_sha256), floor: root_floor };
-        Ok((form, Material::Forged(Box::new(Forged { file, trust: files, host }))))
+        let bundle = entry.bundle.as_ref().map(|bundle| fs::read(folder.join(bundle))).transpose()?;
+        Ok((form, Material::Forged(Box::new(Forged { file, bundle, trust: files, host }))))
     }
 }
 
@@ -468,6 +507,8 @@ pub fn write(folder: &Path) -> io::Result<()> {
         Ok(())
     };
     put_trust("trust/common", &common.trust)?;
+    let guarded = World::guarded().permit(Change::Nothing);
+    put_trust("trust/guarded", &guarded.trust)?;
     let mut entries = Vec::new();
     for vector in all() {
         let mut entry = json!({
@@ -486,10 +527,22 @@ pub fn write(folder: &Path) -> io::Result<()> {
                 if let Some(file) = vector.file() {
                     put(&file, &forged.file)?;
                 }
-                let same = forged.trust == common.trust && vector.form != Form::Root;
-                let trust = if same { "trust/common".to_owned() } else { format!("trust/{}", vector.name) };
-                if !same {
+                let shared = match vector.form {
+                    Form::Root => None,
+                    _ if forged.trust == common.trust => Some("trust/common"),
+                    _ if forged.trust == guarded.trust => Some("trust/guarded"),
+                    _ => None,
+                };
+                let trust = shared.map_or_else(|| format!("trust/{}", vector.name), str::to_owned);
+                if shared.is_none() {
                     put_trust(&trust, &forged.trust)?;
+                }
+                if let Some(bundle) = &forged.bundle {
+                    let shared = forged.bundle == guarded.bundle;
+                    let name = if shared { "guarded" } else { vector.name };
+                    let path = format!("permit/{name}.sealift");
+                    put(&path, bundle)?;
+                    entry["bundle"] = path.into();
                 }
                 entry["trust"] = trust.into();
                 let host = host(&forged);

@@ -102,10 +102,17 @@ fn every_class_of_refusal_has_a_vector() {
           UnknownEnvironment NotYet Expired Times MinRoot Revoked Threshold",
         ),
         ("OpenError", "Frame Content Archive ManifestDigest Manifest Mismatch Member"),
+        (
+            "PermitError",
+            "Envelope Line Unsigned UnknownSigner Statement Subjects Release Project Environment Times NotYet Expired \
+          Root Threshold",
+        ),
         ("TrustError", "Root Pinned Version Threshold Expired Rollback PolicyDigest Policy RootKeys"),
         ("Unreviewed", "Threshold Revoked"),
         ("HistoryError", "Row Edited Broken Impossible"),
         ("AuditError", "Line Broken Torn"),
+        ("CheckpointError", "Form Signatures Duplicate"),
+        ("Doubt", "BadSignature Rewritten Truncated Unverifiable"),
         ("KeyWeakness", "NotAPoint SmallOrder MixedOrder"),
     ];
     for (name, variants) in classes {
