@@ -389,6 +389,21 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_is_too_large_is_not_written() {
+        let scratch = Scratch::new("large");
+        let mut log = AuditLog::open(&scratch.log()).unwrap();
+        append(&mut log);
+        let operator = Operator { name: "deploy".parse().unwrap(), host: "db1".parse().unwrap() };
+        let error = Some("x".repeat(audit::RECORD));
+        let note = Note::Outcome { done: vec![], error, head: genesis(), result: End::Stopped };
+        let at = Timestamp::from_seconds(1_800_000_000).unwrap();
+        let refused = log.append(at, &operator, &"00".parse().unwrap(), note);
+        assert!(matches!(refused, Err(AuditLogError::TooLarge { .. })));
+        append(&mut log);
+        assert_eq!(AuditLog::open(&scratch.log()).unwrap().head().seq, 2);
+    }
+
+    #[test]
     fn what_others_could_write_or_redirect_is_refused() {
         let scratch = Scratch::new("open");
         append(&mut AuditLog::open(&scratch.log()).unwrap());

@@ -305,9 +305,11 @@ fn runs(
         let [first, ..] = chunk else { continue };
         let (run, host) = (&first.run, &first.host);
         let Some(intent) = told.get(run).and_then(|told| told.intent) else {
+            let later = history.events().iter().skip(usize::try_from(first.seq).unwrap_or(usize::MAX));
+            let goes_on = later.filter(|event| event.host == *host).any(|event| told.contains_key(&event.run));
             return Err(match hosts.get(host) {
                 None => unverifiable(format!("run {run} was made on host `{host}`, whose log was not given")),
-                Some(last) if last.is_some_and(|last| last > first.at) => {
+                Some(last) if goes_on || last.is_some_and(|last| last > first.at) => {
                     rewritten(format!("the log of `{host}` goes on, and says nothing of run {run}"))
                 }
                 Some(_) => truncated(format!("the log of `{host}` ends before run {run}")),

@@ -280,3 +280,21 @@ impl From<ClockError> for RunError {
         Self::Clock(source)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stopped_a_run_and_what_kept_it_from_the_audit_log_are_both_told() {
+        let stopped = |unaudited| {
+            let source = Box::new(ExecuteError::Asked { left: 2 });
+            RunError::Stopped { done: Vec::new(), source, unaudited }.to_string()
+        };
+        assert_eq!(stopped(None), "stopped as asked, before 2 more migrations");
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let text = stopped(Some(AuditLogError::File { path: "/a".into(), source: full }));
+        assert!(text.starts_with("stopped as asked"), "{text}");
+        assert!(text.ends_with("the audit log `/a` cannot be used: no storage space"), "{text}");
+    }
+}

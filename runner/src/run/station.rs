@@ -308,3 +308,15 @@ fn cut(mut text: String) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn long_errors_are_cut_between_characters() {
+        assert_eq!(cut("short".to_owned()), "short");
+        let text = cut(format!("x{}", "\u{e9}".repeat(16 * 1024)));
+        assert_eq!((text.len(), text.ends_with("\u{e9} .. (cut)")), (16 * 1024 - 1 + 9, true));
+    }
+}
