@@ -73,7 +73,7 @@ pub enum Form {
     Checkpoint,
 }
 
-const FORMS: [Form; 10] = [
+const FORMS: [Form; 11] = [
     Form::Bundle,
     Form::Credentials,
     Form::Permit,
@@ -346,6 +346,11 @@ fn judge_text(form: Form, text: &[u8]) -> Verdict {
         }
         Form::Audit => {
             audit::read(text)?;
+        }
+        Form::Checkpoint => {
+            let WireCheckpoint { checkpoint, keys, log } = serde_json::from_slice(text)?;
+            let checkpoint = SignedCheckpoint::read(checkpoint.as_bytes())?;
+            Log::read(log.into_bytes())?.judge(&checkpoint, &keys)?;
         }
         Form::Bundle | Form::Credentials | Form::Permit | Form::Root => panic!("{form:?} is no text"),
     }

@@ -1,14 +1,16 @@
 //! Histories and audit logs: what a later editor leaves behind.
 
+use ed25519_dalek::Signer as _;
 use sealift_spec::action::Action;
 use sealift_spec::audit::{self, Note, Record};
+use sealift_spec::checkpoint::{self, Checkpoint, NoteSignature, SignedCheckpoint, Tree};
 use sealift_spec::history::{Happening, History, Subject, Under};
 use sealift_spec::manifest::{Direction, Engine};
 use sealift_spec::{Digest, Timestamp};
 use serde_json::{Value, json};
 
 use super::{Form, Origin, Vector, base};
-use crate::forge::{ENVIRONMENT, PROJECT, replaced, word};
+use crate::forge::{ENVIRONMENT, PROJECT, key, public, replaced, word};
 
 fn at(seconds: u64) -> Timestamp {
     word::<Timestamp>("2027-01-20T12:00:00Z").plus(seconds)
@@ -115,6 +117,7 @@ fn log() -> Vec<u8> {
 pub(super) fn vectors() -> Vec<Vector> {
     let mut vectors = histories();
     vectors.extend(logs());
+    vectors.extend(checkpoints());
     vectors
 }
 
@@ -233,5 +236,99 @@ fn logs() -> Vec<Vector> {
                 text
             },
         ),
+    ]
+}
+
+/// A log of two records, the checkpoint that its host signed, and the keys that may sign one.
+fn checkpoint() -> Vec<u8> {
+    let log = log();
+    let first = audit::read(&log).expect("a log").0.remove(0);
+    let origin = checkpoint::Origin::of(&first).expect("an intent");
+    let tree = Tree::of(&log);
+    let checkpoint = Checkpoint { origin, size: tree.size(), root: tree.root() };
+    judged(&signed(checkpoint, "db1"), &["db1"], &log)
+}
+
+fn signed(checkpoint: Checkpoint, holder: &str) -> SignedCheckpoint {
+    let bytes = key(holder).sign(&checkpoint.write()).to_bytes().to_vec();
+    let (name, key_id) = (checkpoint.origin.clone(), checkpoint.origin.key_id(&public(holder)));
+    SignedCheckpoint { checkpoint, signatures: vec![NoteSignature { name, key_id, bytes }] }
+}
+
+fn judged(checkpoint: &SignedCheckpoint, holders: &[&str], log: &[u8]) -> Vec<u8> {
+    let keys: Vec<_> = holders.iter().map(|holder| public(holder)).collect();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+    let checkpoint = text(&checkpoint.write());
+    format!("{:#}\n", json!({ "checkpoint": checkpoint, "keys": keys, "log": text(log) })).into_bytes()
+}
+
+/// Edits the text of the checkpoint.
+fn noted(text: Vec<u8>, edit: impl FnOnce(String) -> String) -> Vec<u8> {
+    let mut value: Value = serde_json::from_slice(&text).expect("JSON");
+    value["checkpoint"] = edit(value["checkpoint"].as_str().expect("a text").to_owned()).into();
+    format!("{value:#}\n").into_bytes()
+}
+
+/// Edits what the checkpoint says and lets it be signed again, by whoever is asked.
+fn resigned(text: Vec<u8>, holder: &str, edit: impl FnOnce(&mut Checkpoint)) -> Vec<u8> {
+    noted(text, |text| {
+        let mut checkpoint = SignedCheckpoint::read(text.as_bytes()).expect("a checkpoint").checkpoint;
+        edit(&mut checkpoint);
+        String::from_utf8(signed(checkpoint, holder).write()).expect("UTF-8")
+    })
+}
+
+fn checkpoints() -> Vec<Vector> {
+    let of = |name, about, expect: &'static str, edit| Vector {
+        name,
+        form: Form::Checkpoint,
+        row: if expect == "accepted" { "-" } else { "F10" },
+        about,
+        expect,
+        cause: "",
+        origin: Origin::Text(checkpoint, edit),
+    };
+    vec![
+        of("accepted-checkpoint", "A log and the checkpoint that its host signed.", "accepted", |text| text),
+        of("checkpoint-earlier", "The log has grown since.", "accepted", |text| {
+            let log = log();
+            let line = log.iter().position(|byte| *byte == b'\n').expect("a line") + 1;
+            resigned(text, "db1", |checkpoint| {
+                let tree = Tree::of(&log[..line]);
+                (checkpoint.size, checkpoint.root) = (tree.size(), tree.root());
+            })
+        }),
+        of("checkpoint-bad-signature", "Another size than the one signed.", "Doubt::BadSignature", |text| {
+            noted(text, |text| text.replacen("\n2\n", "\n1\n", 1))
+        }),
+        of("checkpoint-unknown-key", "Signed by a key without the role.", "Doubt::Unverifiable", |text| {
+            resigned(text, "mallory", |_| ())
+        }),
+        of("checkpoint-other-origin", "A checkpoint of another host's log.", "Doubt::Unverifiable", |text| {
+            resigned(text, "db1", |checkpoint| {
+                checkpoint.origin = word(&checkpoint.origin.as_str().replace("db1", "db2"));
+            })
+        }),
+        of("checkpoint-truncated", "The log was longer when it was signed.", "Doubt::Truncated", |text| {
+            resigned(text, "db1", |checkpoint| checkpoint.size = 3)
+        }),
+        of("checkpoint-forked", "Another log of the same size was signed.", "Doubt::Rewritten", |text| {
+            resigned(text, "db1", |checkpoint| checkpoint.root = Tree::of(b"one\ntwo\n").root())
+        }),
+        of("checkpoint-duplicate", "The signature stands twice.", "CheckpointError::Duplicate", |text| {
+            noted(text, |text| {
+                let line = text.lines().last().expect("a signature").to_owned();
+                format!("{text}{line}\n")
+            })
+        }),
+        of("checkpoint-unsigned", "Nobody signed it.", "CheckpointError::Signatures", |text| {
+            noted(text, |text| text.lines().take(3).map(|line| format!("{line}\n")).collect::<String>() + "\n")
+        }),
+        of("checkpoint-extension", "A line more than a checkpoint has.", "CheckpointError::Form", |text| {
+            noted(text, |text| text.replacen("\n\n", "\nmore\n\n", 1))
+        }),
+        of("checkpoint-leading-zero", "The size has another spelling.", "CheckpointError::Form", |text| {
+            noted(text, |text| text.replacen("\n2\n", "\n02\n", 1))
+        }),
     ]
 }
