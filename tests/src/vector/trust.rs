@@ -100,6 +100,26 @@ fn hosts() -> Vec<Vector> {
             Change::Release(|statement| statement.predicate.not_after = word("2027-01-20T12:00:00Z")),
         ),
         bundle(
+            "older-than-maximum",
+            "F5",
+            "The release became valid as many days ago as the environment allows a release to be old.",
+            ("VerifyError::TooOld", ""),
+            Change::World(|world| {
+                let production = world.policy().environments.get_mut("production").expect("the environment");
+                production.max_age_days = Some(5);
+            }),
+        ),
+        bundle(
+            "sequence-below-floor",
+            "F5",
+            "The environment takes releases from a later sequence on.",
+            ("VerifyError::Sequence", ""),
+            Change::World(|world| {
+                let production = world.policy().environments.get_mut("production").expect("the environment");
+                production.min_sequence = Some(1_000);
+            }),
+        ),
+        bundle(
             "expired-before-valid",
             "F4",
             "The release expires before it becomes valid.",
