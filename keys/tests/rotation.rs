@@ -292,7 +292,8 @@ fn everything_that_a_policy_says_is_a_fact() {
     let before = policy(&[signer.public_key()]);
     let first = root(1, "2030-01-01T00:00:00Z", &signer, &before.write());
     let digest = Digest::of(b"x");
-    let edits: [(About, fn(&mut Policy, Digest, PublicKey)); 15] = [
+    type Edit = fn(&mut Policy, Digest, PublicKey);
+    let edits: [(About, Edit); 15] = [
         (About::Person, |p, _, _| {
             drop(p.people.insert("you".parse().unwrap(), Member { keys: vec![], kind: Holder::Service }))
         }),
