@@ -99,7 +99,7 @@ fn every_class_of_refusal_has_a_vector() {
         (
             "VerifyError",
             "Container Unsigned UnknownSigner Statement Subjects Payload Evidence Project Environment \
-          UnknownEnvironment NotYet Expired Times MinRoot Revoked Threshold",
+          UnknownEnvironment NotYet Expired Times TooOld Sequence MinRoot Revoked Threshold",
         ),
         ("OpenError", "Frame Content Archive ManifestDigest Manifest Mismatch Member"),
         (
