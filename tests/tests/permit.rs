@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Stdio;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -121,6 +121,14 @@ impl Guarded {
         events.map(|event| serde_json::from_value(event.clone()).expect("an event")).collect()
     }
 
+    /// What the last run left, as it says itself.
+    fn heads(&self) -> Vec<String> {
+        match self.events().pop() {
+            Some(Happening::Completed { heads, .. }) => heads.iter().map(ToString::to_string).collect(),
+            other => panic!("the run is not over: {other:?}"),
+        }
+    }
+
     fn applied(&self) -> Vec<String> {
         let mut applied = Vec::new();
         for event in self.events() {
@@ -191,6 +199,7 @@ fn a_permit_is_for_one_run() {
         guarded.refused("revert --bundle 1.sealift --steps 1 --permit back.json", "the permit is for another plan");
         let _ = guarded.runner("revert --bundle 1.sealift --steps 2 --permit back.json").expect(0);
         assert_eq!(guarded.applied(), ["1"]);
+        assert_eq!(guarded.heads(), ["1"]);
         guarded.refused("revert --bundle 1.sealift --steps 2 --permit back.json", "the permit is spent");
 
         // A run of some steps is over when they are done.
@@ -198,7 +207,18 @@ fn a_permit_is_for_one_run() {
         guarded.permit("plan --bundle 2.sealift --steps 1", "2.sealift", "one.json");
         let _ = guarded.runner("apply --bundle 2.sealift --steps 1 --permit one.json").expect(0);
         assert_eq!(guarded.applied(), ["1", "2"]);
+        assert_eq!(guarded.heads(), ["2"]);
         guarded.refused("apply --bundle 2.sealift --steps 1 --permit one.json", "the permit is spent");
+
+        // Looking needs none, and a new id takes one, after which permits for the old id are for another database.
+        let _ = guarded.runner("status --bundle 2.sealift").expect(0);
+        guarded.permit("plan --bundle 2.sealift", "2.sealift", "old.json");
+        guarded.refused("rebind --bundle 2.sealift", "protected");
+        guarded.refused("rebind --bundle 2.sealift --permit old.json", "the permit is for `apply`, this is `rebind`");
+        guarded.permit("rebind --bundle 2.sealift --dry-run", "2.sealift", "rebind.json");
+        let _ = guarded.runner("rebind --bundle 2.sealift --permit rebind.json").expect(0);
+        guarded.refused("rebind --bundle 2.sealift --permit rebind.json", "the permit is spent");
+        guarded.refused("apply --bundle 2.sealift --permit old.json", "the permit is for database");
     }
 }
 
@@ -320,6 +340,25 @@ fn a_killed_run_resumes_under_its_permit() {
     let _ = guarded.runner(APPLY).expect(0);
     assert_eq!(guarded.applied(), ["1", "2"]);
     guarded.refused(APPLY, "the permit is spent");
+}
+
+#[test]
+fn a_permit_may_run_out_while_the_lock_is_waited_for() {
+    let guarded = Guarded::ready(sqlite());
+    guarded.permit("plan --bundle 1.sealift --steps 1", "1.sealift", "first.json");
+    let _ = guarded.runner("apply --bundle 1.sealift --steps 1 --permit first.json").expect(0);
+    guarded.permit("plan --bundle 1.sealift", "1.sealift", "permit.json");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs();
+    guarded.forge("erin", "short.json", |statement| {
+        statement.predicate.not_after = Timestamp::from_seconds(now + 4).expect("a time");
+    });
+    let mut lock = guarded.story.database.url.strip_prefix("sqlite:").expect("a file").to_owned();
+    lock.push_str(".sealift-lock");
+    assert!(fs::exists(&lock).expect("a folder"), "{lock}");
+    let mut holder = std::process::Command::new("flock").args(["-x", &lock, "sleep", "6"]).spawn().expect("flock runs");
+    sleep(Duration::from_millis(500));
+    guarded.refused("apply --bundle 1.sealift --permit short.json --lock-wait 60", "the permit expired at");
+    assert!(holder.wait().expect("an end").success());
 }
 
 #[test]
