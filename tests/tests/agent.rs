@@ -149,6 +149,41 @@ fn to_openssl(story: &Story, who: &str) -> PathBuf {
     path
 }
 
+/// Signs a file as it is with OpenSSL, which knows nothing of us.
+fn sign_elsewhere(story: &Story, who: &str, input: &str, out: &str) {
+    let key = to_openssl(story, who);
+    let mut openssl = Program::new("openssl");
+    openssl.args(["pkeyutl", "-sign", "-rawin", "-keyform", "DER", "-inkey"]).arg(&key);
+    let output = openssl.arg("-in").arg(story.path(input)).arg("-out").arg(story.path(out)).output();
+    let output = output.expect("openssl runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_root_is_signed_elsewhere_too() {
+    let story = Story::new(sqlite());
+    let _ = story.keys("trust draft trust.toml --out next").expect(0);
+    let request = story.keys("trust sign next/1.root.json --request root.request --json").expect(0);
+    let digest = story.root_of("next");
+    assert_eq!(request.json_lines()[0]["data"]["sha256"], digest);
+    let bytes = fs::read(story.path("root.request")).expect("a request");
+    assert_eq!(sealift_spec::Digest::of(&bytes).to_string(), digest);
+    let before = fs::read(story.path("next/1.root.json")).expect("a root");
+    sign_elsewhere(&story, "alice", "root.request", "root.sig");
+    // Mallory holds no root key, and Bob did not sign this.
+    for who in ["mallory", "bob"] {
+        let line = format!("trust sign next/1.root.json --attach root.sig --public-key keys/{who}.pub");
+        let _ = story.keys(&line).expect(1);
+        assert!(fs::read(story.path("next/1.root.json")).expect("a root") == before, "{who}");
+    }
+    let attach = "trust sign next/1.root.json --attach root.sig --public-key keys/alice.pub";
+    let signed = story.keys(attach).expect(0);
+    assert!(signed.stdout.contains("alice@example.com"), "{}", signed.text());
+    let _ = story.keys("trust sign next/1.root.json --key keys/bob").expect(0);
+    let draft = format!("trust update host --from next --root-sha256 {digest}");
+    let _ = story.keys(&draft).expect(0);
+}
+
 #[test]
 fn a_signature_made_elsewhere_is_attached_when_it_verifies() {
     let story = Story::new(sqlite());
@@ -169,17 +204,7 @@ fn a_signature_made_elsewhere_is_attached_when_it_verifies() {
     let again = story.bundler("sign 1.sealift --request 1.request").expect(1);
     assert!(again.stderr.contains("is not overwritten"), "{}", again.text());
 
-    let key = to_openssl(&story, "carol");
-    let output = Program::new("openssl")
-        .args(["pkeyutl", "-sign", "-rawin", "-keyform", "DER", "-inkey"])
-        .arg(&key)
-        .arg("-in")
-        .arg(story.path("1.request"))
-        .arg("-out")
-        .arg(story.path("1.sig"))
-        .output()
-        .expect("openssl runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    sign_elsewhere(&story, "carol", "1.request", "1.sig");
     let signature = fs::read(story.path("1.sig")).expect("a signature");
     let before = fs::read(story.path("1.sealift")).expect("a bundle");
     let refused = |line: &str, status: i32, words: &str| {

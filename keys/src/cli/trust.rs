@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use sealift_spec::name::Person;
 use sealift_spec::policy::{Environment, Policy, Requirement};
 use sealift_verifier::report::{Exit, Failure, Process};
 use serde_json::{Value, json};
 
+use crate::external;
+use crate::file;
 use crate::trust::assessment::{self, Assessment};
 use crate::trust::folder::{self, Claimed};
 use crate::trust::problem::SourceError;
@@ -70,13 +72,23 @@ pub(super) enum Trust {
 }
 
 #[derive(Args)]
+#[command(group = ArgGroup::new("how").required(true))]
 pub(super) struct Sign {
     /// The root to sign, DIR/N.root.json, with its policy and the root and policy before it beside it
     #[arg(value_name = "ROOT")]
     root: PathBuf,
-    /// The private key of a holder of this root or of the one before
-    #[arg(long, value_name = "KEY")]
-    key: PathBuf,
+    /// The private key of a holder of this root or of the one before, or a NAME.pub whose private half the ssh-agent holds
+    #[arg(long, value_name = "KEY", group = "how")]
+    key: Option<PathBuf>,
+    /// Do not sign: write the exact bytes that a signer elsewhere (a KMS, another machine) is to sign with Ed25519
+    #[arg(long, value_name = "FILE", group = "how")]
+    request: Option<PathBuf>,
+    /// Add a signature that was made elsewhere: 64 raw bytes, or their base64
+    #[arg(long, value_name = "FILE", group = "how", requires = "public_key")]
+    attach: Option<PathBuf>,
+    /// The public key of the attached signature, in OpenSSH's format
+    #[arg(long, value_name = "PUB", requires = "attach")]
+    public_key: Option<PathBuf>,
 }
 
 pub(super) fn run(command: &Trust, process: &mut Process<'_>) -> Result<Exit, Failure> {
@@ -97,10 +109,28 @@ impl From<SourceError> for Failure {
 }
 
 fn sign(arguments: &Sign, process: &mut Process<'_>) -> Result<Exit, Failure> {
-    let Sign { root: path, key } = arguments;
+    let Sign { root: path, key, request, attach, public_key } = arguments;
     // Whatever is wrong with the root is said before anybody types a passphrase.
-    folder::read_root(path)?;
-    let signer = super::signer(key, process)?;
+    let unsigned = folder::read_root(path)?;
+    let signer = match (key, request, attach, public_key) {
+        (Some(key), ..) => super::signer(key, process)?,
+        (_, Some(out), ..) => {
+            let bytes = unsigned.root.signed_bytes();
+            file::create(out, bytes, 0o644)?;
+            let (version, digest) = (unsigned.root.root().version, unsigned.root.digest());
+            process.say(format_args!(
+                "wrote {}: {} bytes of root {version}, to be signed with Ed25519",
+                out.display(),
+                bytes.len()
+            ));
+            process.say(format_args!("  sha256 {digest}"));
+            let data = json!({ "path": out, "bytes": bytes.len(), "sha256": digest, "version": version });
+            process.data("signing-request", &data);
+            return Ok(Exit::Done);
+        }
+        (_, _, Some(signature), Some(public_key)) => external::signer(public_key, signature)?,
+        _ => return Err(Failure::new(Exit::Unknown, "neither --key nor --attach with --public-key is given")),
+    };
     let (claimed, key_id) = folder::sign(path, &signer, (process.clock)())?;
     let (root, digest) = (claimed.root.root(), claimed.root.digest());
     let holder = claimed.policy.holder(&signer.public_key());
