@@ -191,6 +191,34 @@ fn drafting_the_next_root_verifies_the_chain_first() {
 }
 
 #[test]
+fn thresholds_that_take_more_signatures_than_a_root_holds_are_refused() {
+    let desk = Desk::new();
+    let keys: Vec<_> = (0..19).map(|_| Signer::generate().unwrap()).collect();
+    // Holders from one place in the list to another, all of whom must sign.
+    let text = |holders: std::ops::Range<usize>| {
+        let mut text = fs::read_to_string(desk.path("trust.toml")).unwrap();
+        let names: Vec<_> = holders.clone().map(|index| format!("\"h{index}\"")).collect();
+        for index in holders {
+            let key = keys[index].public_key();
+            text = format!("[people.h{index}]\nkind = \"human\"\nkeys = [\"{key}\"]\n{text}");
+        }
+        let root = format!("root = {{ people = [{}], threshold = {} }}", names.join(", "), names.len());
+        text.replace("root = { people = [\"ann\", \"bob\", \"cy\"], threshold = 2 }", &root)
+    };
+    fs::write(desk.path("many.toml"), text(0..17)).unwrap();
+    desk.keys("trust draft many.toml --out many")
+        .expect(1)
+        .says("root 1 would take 17 signatures, and holds at most 16");
+    assert!(!desk.path("many").exists());
+    // Two of root 1 and 15 others.
+    fs::write(desk.path("many.toml"), text(0..15)).unwrap();
+    let next = "trust draft many.toml --previous one PIN --out many";
+    desk.keys(next).expect(1).says("root 2 would take 17 signatures");
+    fs::write(desk.path("many.toml"), text(0..14)).unwrap();
+    desk.keys(next).expect(0).says("takes 14 of 14 signatures and 2 of 3 by holders of root 1");
+}
+
+#[test]
 fn an_expired_root_can_be_followed() {
     // A policy of two, whose first root has expired long ago; drafting looks at signatures only.
     let desk = Desk::new();

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use sealift_spec::Digest;
 use sealift_spec::root::RootFile;
 use sealift_spec::text::Plain;
 use sealift_spec::time::DAY;
+use sealift_spec::{Digest, limit};
 use sealift_verifier::file as files;
 use sealift_verifier::report::{Exit, Failure, Process};
 use sealift_verifier::trust::{Chain, TrustFiles};
@@ -56,6 +56,7 @@ pub(super) fn run(arguments: &Draft, process: &mut Process<'_>) -> Result<Exit, 
         Some(previous) => is_renewal(previous, &draft)?,
         None => false,
     };
+    can_be_signed(previous.as_ref(), &draft)?;
     match &previous {
         Some(_) if is_same(arguments.previous.as_deref(), out) => folder::add(out, &draft)?,
         Some(previous) => folder::write(out, previous.files.pairs(), &draft)?,
@@ -136,6 +137,26 @@ fn is_renewal(previous: &Previous, draft: &Drafted) -> Result<bool, Failure> {
         )));
     }
     Ok(same)
+}
+
+/// A root takes so many signatures: thresholds that need more could never be met.
+fn can_be_signed(previous: Option<&Previous>, draft: &Drafted) -> Result<(), Failure> {
+    let root = draft.root.root();
+    let needed = match previous.map(|previous| previous.newest.root()) {
+        Some(before) => {
+            // Who holds both roots signs once for both.
+            let both = before.keys.iter().filter(|key| root.keys.contains(key)).count() as u64;
+            before.threshold + root.threshold - both.min(before.threshold).min(root.threshold)
+        }
+        None => root.threshold,
+    };
+    let limit = limit::SIGNATURES as u64;
+    if needed > limit {
+        let text = format!("root {} would take {needed} signatures, and holds at most {limit}", root.version);
+        return Err(Failure::new(Exit::No, text)
+            .hint("lower the threshold of role `root`, or keep more of the holders of the root before"));
+    }
+    Ok(())
 }
 
 fn is_same(previous: Option<&Path>, out: &Path) -> bool {
