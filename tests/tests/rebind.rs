@@ -157,3 +157,41 @@ fn a_release_older_than_what_was_here_binds_nothing() {
     let refused = story.runner("rebind", &old).expect(1);
     assert!(refused.stderr.contains("release 1 is older than release 2"), "{}", refused.text());
 }
+
+#[test]
+fn in_a_protected_environment_a_permit_is_asked_for_and_spent() {
+    for database in one_of_each() {
+        let story = Story::new(database);
+        story.three_migrations();
+        story.review();
+        let line = "pack --sequence 1 --environment production --out 1.sealift --key keys/carol";
+        let _ = story.bundler(line).expect(0);
+        let url = story.database.socket_url.clone().unwrap_or_else(|| story.database.url.clone());
+        let place = format!("--trust trust --root-sha256 {} --project orders --environment production", story.root);
+        let runner = |line: &str| {
+            let audit = if line.contains("--dry-run") || line.starts_with("plan") { "" } else { "--audit audit.jsonl" };
+            let line = format!("{line} --bundle 1.sealift {place} --database main --url {url} {audit}");
+            sealift_tests::command::Command::new("sealift-runner").folder(story.home()).line(&line).run()
+        };
+        let permit = |line: &str, out: &str| {
+            story.write("plan.jsonl", &runner(&format!("{line} --json")).expect(0).stdout);
+            let line = format!("permit 1.sealift --plan plan.jsonl {place} --key keys/erin --out {out} --yes");
+            let _ = story.keys(&line).expect(0);
+        };
+        permit("plan", "apply.json");
+        let _ = runner("apply --permit apply.json").expect(0);
+        let refused = runner("rebind").expect(1);
+        assert!(refused.stderr.contains("changes to it need a permit"), "{}", refused.text());
+        let refused = runner("rebind --permit apply.json").expect(1);
+        assert!(refused.stderr.contains("the permit is for `apply`, this is `rebind`"), "{}", refused.text());
+        permit("rebind --dry-run", "rebind.json");
+        let _ = runner("rebind --permit rebind.json").expect(0);
+        let again = runner("rebind --permit rebind.json").expect(1);
+        assert!(again.stderr.contains("the permit is spent"), "{}", again.text());
+        let rows = story.database.query(match story.database.engine {
+            Engine::Postgresql => "SELECT body FROM sealift.history ORDER BY seq DESC LIMIT 1;",
+            _ => "SELECT body FROM sealift_history ORDER BY seq DESC LIMIT 1;",
+        });
+        assert!(rows.contains("\"type\":\"rebound\"") && rows.contains("\"permit\":"), "{rows}");
+    }
+}

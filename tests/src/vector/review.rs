@@ -347,6 +347,42 @@ fn lists() -> Vec<Vector> {
             }),
         ),
         list(
+            "list-before-an-edit",
+            "R4",
+            "A unit may wait longer than when the list was reviewed.",
+            UNREVIEWED,
+            Change::World(|world| world.manifest.units[1].timeouts.lock_ms += 1),
+        ),
+        list(
+            "list-repeats",
+            "R4",
+            "A unit stands in the list twice.",
+            ("OpenError::Member", ""),
+            Change::World(|world| {
+                let mut lines: Vec<String> =
+                    world.manifest.units.iter().map(|unit| format!("{}\n", unit.digest())).collect();
+                lines.push(lines[0].clone());
+                lines.sort();
+                world.members.pop();
+                world.manifest.lists.clear();
+                world.add_list(lines.concat().into_bytes());
+            }),
+        ),
+        list(
+            "list-unended",
+            "R4",
+            "The last line of the list has no line feed.",
+            ("OpenError::Member", ""),
+            Change::World(|world| {
+                let mut lines: Vec<String> =
+                    world.manifest.units.iter().map(|unit| format!("{}\n", unit.digest())).collect();
+                lines.sort();
+                world.members.pop();
+                world.manifest.lists.clear();
+                world.add_list(lines.concat().trim_end().as_bytes().to_vec());
+            }),
+        ),
+        list(
             "list-as-unit",
             "R4",
             "The reviews of the list call it a unit.",
