@@ -614,4 +614,16 @@ mod tests {
         let again = Happening::Applied { unit: unit("1"), under: under(1) };
         assert!(matches!(grow(&mut history, again), Err(HistoryError::Impossible { seq: 3 })));
     }
+
+    #[test]
+    fn a_history_is_rewound_to_where_it_was() {
+        let history = sample();
+        for (index, event) in history.events().iter().enumerate() {
+            let earlier = history.rewound(event.digest()).unwrap();
+            assert_eq!((earlier.head(), earlier.events()), (event.digest(), &history.events()[..=index]));
+        }
+        assert_eq!(history.rewound(history.head()).unwrap(), history);
+        assert_eq!(history.rewound(genesis()).unwrap(), History::default());
+        assert_eq!(history.rewound(Digest::of(b"never")), None);
+    }
 }

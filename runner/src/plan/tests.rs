@@ -115,21 +115,36 @@ fn id(text: &str) -> UnitId {
 fn what_is_pending_is_applied_as_far_as_asked() {
     let (manifest, history, under) = (line(1), applied(&["1"]), under(1));
     let survey = Survey::of(&manifest, &history, &under);
-    let all = survey.forwards(&Reach::Target).unwrap();
+    let all = survey.forwards(&Reach::Target, 0).unwrap();
     assert_eq!((ids(&all), all.left), (vec!["2".to_owned(), "3".into(), "4".into()], 0));
     assert_eq!(all.completes, Some(vec![id("4")]));
-    let some = survey.forwards(&Reach::To(id("3"))).unwrap();
+    let some = survey.forwards(&Reach::To(id("3")), 0).unwrap();
     assert_eq!((ids(&some), some.left, some.completes), (vec!["2".to_owned(), "3".into()], 1, None));
-    let one = survey.forwards(&Reach::Steps(steps(1))).unwrap();
+    let one = survey.forwards(&Reach::Steps(steps(1)), 0).unwrap();
     assert_eq!((ids(&one), one.left), (vec!["2".to_owned()], 2));
-    assert!(matches!(survey.forwards(&Reach::To(id("9"))), Err(PlanError::NoSuchUnit { .. })));
+    assert!(matches!(survey.forwards(&Reach::To(id("9")), 0), Err(PlanError::NoSuchUnit { .. })));
+}
+
+#[test]
+fn what_a_permit_has_done_counts_among_its_steps() {
+    let (manifest, history, under) = (line(1), applied(&["1", "2"]), under(1));
+    let survey = Survey::of(&manifest, &history, &under);
+    // Of three steps, one is done; of one, none is left.
+    assert_eq!(ids(&survey.forwards(&Reach::Steps(steps(3)), 1).unwrap()), ["3", "4"]);
+    assert!(survey.forwards(&Reach::Steps(steps(1)), 1).unwrap().units.is_empty());
+    assert_eq!(ids(&survey.back(&Back::Steps(steps(2)), 1).unwrap()), ["2"]);
+    assert!(survey.back(&Back::Steps(steps(1)), 2).unwrap().units.is_empty());
+    let choice = survey.forwards(&Reach::Steps(steps(1)), 0).unwrap();
+    assert_eq!((survey.heads(&choice.units), survey.heads(&[])), (vec![id("3")], vec![id("2")]));
+    let choice = survey.back(&Back::All, 0).unwrap();
+    assert_eq!(survey.heads(&choice.units), Vec::<UnitId>::new());
 }
 
 #[test]
 fn heads_are_noted_once_per_release() {
     let (manifest, mut history, under) = (line(1), applied(&["1", "2", "3", "4"]), under(1));
     let completes = |history: &History| {
-        let choice = Survey::of(&manifest, history, &under).forwards(&Reach::Target).unwrap();
+        let choice = Survey::of(&manifest, history, &under).forwards(&Reach::Target, 0).unwrap();
         (choice.reached.is_some(), choice.completes.is_some())
     };
     assert_eq!(completes(&history), (true, true));
@@ -143,7 +158,7 @@ fn a_reverted_unit_is_held_until_a_higher_sequence() {
     revert(&mut history, "3", 1);
     let choose = |sequence| {
         let (manifest, under) = (line(sequence), under(sequence));
-        let choice = Survey::of(&manifest, &history, &under).forwards(&Reach::Target).unwrap();
+        let choice = Survey::of(&manifest, &history, &under).forwards(&Reach::Target, 0).unwrap();
         (ids(&choice), choice.held, choice.completes.is_some())
     };
     // 4 stands on 3.
@@ -169,7 +184,7 @@ fn late_units_need_leave_and_applied_ones_a_place_in_the_target() {
 fn reverting_goes_back_in_the_order_of_applying() {
     let (manifest, history, under) = (line(1), applied(&["1", "2", "3"]), under(1));
     let survey = Survey::of(&manifest, &history, &under);
-    let back = |back| survey.back(&back).map(|choice| ids(&choice));
+    let back = |back| survey.back(&back, 0).map(|choice| ids(&choice));
     assert_eq!(back(Back::All), Ok(vec!["3".to_owned(), "2".into(), "1".into()]));
     assert_eq!(back(Back::Steps(steps(2))), Ok(vec!["3".to_owned(), "2".into()]));
     assert_eq!(back(Back::To(id("2"))), Ok(vec!["3".to_owned()]));
@@ -183,8 +198,8 @@ fn a_missing_down_script_refuses_the_whole_way_back() {
     let units = vec![Unit { down: None, ..unit("1", &[]) }, unit("2", &["1"])];
     let manifest = manifest(1, &["2"], units);
     let survey = Survey::of(&manifest, &history, &under);
-    assert!(matches!(survey.back(&Back::All), Err(PlanError::NoDown { .. })));
-    assert!(survey.back(&Back::Steps(steps(1))).is_ok());
+    assert!(matches!(survey.back(&Back::All, 0), Err(PlanError::NoDown { .. })));
+    assert!(survey.back(&Back::Steps(steps(1)), 0).is_ok());
 }
 
 #[test]
@@ -193,13 +208,13 @@ fn what_was_begun_is_finished_first_and_the_same_way() {
     begin(&mut history, "2", Direction::Up, 1, None);
     let survey = Survey::of(&manifest, &history, &under);
     assert_eq!(survey.order(&[]), Ok(()));
-    assert_eq!(ids(&survey.forwards(&Reach::Steps(steps(1))).unwrap()), ["2"]);
-    assert!(matches!(survey.back(&Back::All), Err(PlanError::OtherWay { direction: Direction::Up, .. })));
+    assert_eq!(ids(&survey.forwards(&Reach::Steps(steps(1)), 0).unwrap()), ["2"]);
+    assert!(matches!(survey.back(&Back::All, 0), Err(PlanError::OtherWay { direction: Direction::Up, .. })));
     let mut history = applied(&["1", "2"]);
     begin(&mut history, "1", Direction::Down, 0, Some(0));
     let survey = Survey::of(&manifest, &history, &under);
-    assert_eq!(ids(&survey.back(&Back::To(id("2"))).unwrap()), ["1"]);
-    assert!(matches!(survey.forwards(&Reach::Target), Err(PlanError::OtherWay { .. })));
+    assert_eq!(ids(&survey.back(&Back::To(id("2")), 0).unwrap()), ["1"]);
+    assert!(matches!(survey.forwards(&Reach::Target, 0), Err(PlanError::OtherWay { .. })));
 }
 
 #[test]
@@ -262,12 +277,12 @@ fn a_newer_release_with_an_earlier_target_goes_back() {
     let (earlier, history, newer) = (manifest(2, &["4"], units()), applied(&["1", "2", "3"]), under(2));
     let survey = Survey::of(&earlier, &history, &newer);
     assert_eq!(survey.order(&[]), Ok(()));
-    let all = survey.forwards(&Reach::Target).unwrap();
+    let all = survey.forwards(&Reach::Target, 0).unwrap();
     assert_eq!(words(&all), ["down 3", "down 2", "up 4"]);
     assert_eq!(all.completes, Some(vec![id("4")]));
-    let some = survey.forwards(&Reach::Steps(steps(1))).unwrap();
+    let some = survey.forwards(&Reach::Steps(steps(1)), 0).unwrap();
     assert_eq!((words(&some), some.left, some.completes), (vec!["down 3".to_owned()], 2, None));
-    let to = survey.forwards(&Reach::To(id("1"))).unwrap();
+    let to = survey.forwards(&Reach::To(id("1")), 0).unwrap();
     assert_eq!((words(&to), to.left), (vec!["down 3".to_owned(), "down 2".into()], 1));
     // A release of the same sequence takes nothing back, and an older one does nothing.
     let same = under(1);
@@ -279,7 +294,7 @@ fn a_newer_release_with_an_earlier_target_goes_back() {
     // Each needs its way back.
     let no_down = vec![unit("1", &[]), Unit { down: None, ..unit("2", &["1"]) }, unit("3", &["2"])];
     let no_down = manifest(2, &["1"], no_down);
-    let refused = Survey::of(&no_down, &history, &newer).forwards(&Reach::Target).err();
+    let refused = Survey::of(&no_down, &history, &newer).forwards(&Reach::Target, 0).err();
     assert!(matches!(refused, Some(PlanError::NoDown { .. })), "{refused:?}");
 }
 
@@ -287,7 +302,7 @@ fn a_newer_release_with_an_earlier_target_goes_back() {
 fn what_was_interrupted_outside_the_target_is_finished_and_taken_back() {
     let words = |history: &History| -> Vec<String> {
         let (manifest, newer) = (manifest(2, &["1"], vec![unit("1", &[]), unit("2", &["1"])]), under(2));
-        let choice = Survey::of(&manifest, history, &newer).forwards(&Reach::Target).unwrap();
+        let choice = Survey::of(&manifest, history, &newer).forwards(&Reach::Target, 0).unwrap();
         choice.units.iter().map(|(unit, direction)| format!("{direction} {}", unit.id)).collect()
     };
     let mut history = applied(&["1"]);
