@@ -214,8 +214,13 @@ impl Error for SealError {
 
 impl From<SealError> for Failure {
     fn from(error: SealError) -> Self {
-        let unknown = matches!(error, SealError::File(FileError::Io { .. }) | SealError::Encrypt(_));
+        let unknown = match &error {
+            SealError::File(FileError::Io { .. }) | SealError::Encrypt(_) => true,
+            SealError::Sign(SignError::Agent { source, .. }) => source.exit() == Exit::Unknown,
+            _ => false,
+        };
         let hint = match &error {
+            SealError::Sign(SignError::Agent { source, .. }) => source.hint(),
             SealError::File(error) => error.hint(),
             SealError::Url { .. } | SealError::Ambiguous { .. } => {
                 Some("postgresql://USER:PASSWORD@HOST:PORT/DATABASE, special characters written as %XX".to_owned())

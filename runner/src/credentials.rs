@@ -505,7 +505,8 @@ mod tests {
         let path = folder.path().join(name.as_str());
         std::fs::write(&path, run("age-keygen", &[], b"")).unwrap();
         let chmod = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-        let read = || Identity::read(&IdentitySource::Credential { folder: folder.path().to_owned(), name: name.clone() });
+        let read =
+            || Identity::read(&IdentitySource::Credential { folder: folder.path().to_owned(), name: name.clone() });
         chmod(&path, 0o400);
         chmod(folder.path(), 0o500);
         assert!(read().is_ok());
