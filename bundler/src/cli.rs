@@ -106,7 +106,7 @@ fn warn(drafts: &[Draft], process: &mut Process<'_>) {
 
 /// A number of migrations, in words.
 fn migrations(count: usize) -> String {
-    if count == 1 { "1 migration".to_owned() } else { format!("{count} migrations") }
+    sealift_spec::text::Count(count as u64, "migration").to_string()
 }
 
 /// The drafts of the ids given, in order; all of them where none is given.

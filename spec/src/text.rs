@@ -34,6 +34,16 @@ impl fmt::Display for Snippet<'_> {
     }
 }
 
+/// A number of things: `1 statement`, `2 statements`.
+pub struct Count(pub u64, pub &'static str);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(number, thing) = self;
+        write!(f, "{number} {thing}{}", if *number == 1 { "" } else { "s" })
+    }
+}
+
 /// Whether a character can hide or reorder text on a terminal (Unicode Cc, Cf and the line separators).
 pub fn is_deceptive(c: char) -> bool {
     c.is_control()
@@ -60,6 +70,12 @@ impl fmt::Display for Source<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_one() {
+        let said = [0, 1, 2].map(|number| Count(number, "statement").to_string());
+        assert_eq!(said, ["0 statements", "1 statement", "2 statements"]);
+    }
 
     #[test]
     fn nothing_that_moves_the_cursor_gets_through() {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use sealift_spec::history::{Event, Happening, Under};
 use sealift_spec::manifest::Direction;
+use sealift_spec::text::Count;
 use sealift_verifier::report::{Exit, Failure, Process};
 
 use crate::config::Settings;
@@ -47,9 +48,9 @@ impl fmt::Display for Line<'_> {
                 write!(f, "began to {verb} {}{}", unit.id, Release(under))?;
             }
             Happening::Progress { done, next: Some(next), .. } => {
-                write!(f, "  {done} statements done, statement {} begins", next + 1)?;
+                write!(f, "  {} done, statement {} begins", Count(*done, "statement"), next + 1)?;
             }
-            Happening::Progress { done, next: None, .. } => write!(f, "  {done} statements done")?,
+            Happening::Progress { done, next: None, .. } => write!(f, "  {} done", Count(*done, "statement"))?,
             Happening::Completed { heads, under } => {
                 let heads: Vec<_> = heads.iter().map(|head| head.as_str()).collect();
                 write!(f, "completed at {}{}", heads.join(", "), Release(under))?;

@@ -80,7 +80,7 @@ fn show_step(number: usize, step: &Step<'_>, reviewers: &[&str], process: &mut P
         process.say(format_args!("-- reviewed by {}", reviewers.join(", ")));
     }
     if let Some(resume) = step.resume() {
-        process.say(format_args!("-- interrupted: {} statements have run before", resume.done));
+        process.say(format_args!("-- interrupted after {}", sealift_spec::text::Count(resume.done, "statement")));
     }
     for (index, (range, statement)) in work.statements().enumerate() {
         let (number, sql) = (index + 1, work.sql()[range].trim_matches('\n'));

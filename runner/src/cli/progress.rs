@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sealift_spec::action::Action;
 use sealift_spec::manifest::Direction;
+use sealift_spec::text::Count;
 use sealift_verifier::report::{Exit, Failure, Process};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -113,7 +114,8 @@ impl Observer for Progress<'_, '_> {
             Notice::Planned { .. } => {}
             Notice::Started { number, total, unit, resumed, .. } => {
                 if let Some(done) = resumed {
-                    voice.note(&format!("{} was interrupted after {done} statements and goes on there", unit.id));
+                    let done = Count(done, "statement");
+                    voice.note(&format!("{} was interrupted after {done} and goes on there", unit.id));
                 }
                 voice.rewrite(&format!("[{number}/{total}] {} {} ..", unit.id, unit.name));
             }
@@ -157,5 +159,36 @@ fn done(direction: Direction) -> &'static str {
     match direction {
         Direction::Up => "applied",
         Direction::Down => "reverted",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealift_spec::Timestamp;
+
+    use super::*;
+    use crate::engine::Holder;
+
+    #[test]
+    fn a_lock_that_is_free_at_once_is_not_spoken_of() {
+        let said = |waited| {
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let mut process = Process {
+                program: "sealift-runner",
+                clock: &Timestamp::default,
+                variable: &|_| None,
+                input: &mut std::io::empty(),
+                out: &mut out,
+                err: &mut err,
+                terminal: false,
+                json: false,
+            };
+            let mut progress = Progress::new(&mut process);
+            progress.notice(Notice::Waiting { holder: &Holder::default(), waited });
+            drop(progress);
+            String::from_utf8(err).unwrap()
+        };
+        assert_eq!(said(Duration::from_millis(2)), "");
+        assert!(said(Duration::from_secs(1)).starts_with("waiting for the lock for 1.0 s"));
     }
 }

@@ -2,6 +2,7 @@
 
 use sealift_spec::manifest::{Direction, Manifest};
 use sealift_spec::name::UnitId;
+use sealift_spec::text::Count;
 use sealift_verifier::report::{Exit, Failure, Process};
 use serde_json::json;
 
@@ -68,7 +69,7 @@ fn show(status: &Status, manifest: &Manifest, process: &mut Process<'_>) {
     if let Some(running) = running {
         let verb = if running.direction == Direction::Up { "applying" } else { "reverting" };
         let id = &running.unit.id;
-        process.say(format_args!("interrupted  {verb} {id}  {} after {} statements", name(id), running.done));
+        process.say(format_args!("interrupted  {verb} {id}  {} after {}", name(id), Count(running.done, "statement")));
         process.data(
             "interrupted",
             &json!({

@@ -5,6 +5,7 @@ use std::fmt;
 use sealift_spec::Digest;
 use sealift_spec::manifest::{Direction, Engine};
 use sealift_spec::name::{Name, UnitId};
+use sealift_spec::text::Count;
 use sealift_verifier::bundle::Unreviewed;
 use sealift_verifier::report::Exit;
 
@@ -195,7 +196,7 @@ impl fmt::Display for PlanError {
             Self::Script { id, direction, .. } => write!(f, "the {direction} script of migration `{id}` cannot run"),
             Self::OtherWay { id, direction, done } => {
                 let what = if *direction == Direction::Up { "applying" } else { "reverting" };
-                write!(f, "{what} migration `{id}` was interrupted after {done} statements")
+                write!(f, "{what} migration `{id}` was interrupted after {}", Count(*done, "statement"))
             }
             Self::OtherUnit { id, began, found, .. } => write!(
                 f,
@@ -209,7 +210,7 @@ impl fmt::Display for PlanError {
                  what its session held is gone"
             ),
             Self::Progress { id, done, count } => {
-                write!(f, "history says {done} statements of migration `{id}` have run, the script has {count}")
+                write!(f, "history says that {done} of the statements of migration `{id}` have run, the script has {count}")
             }
         }
     }

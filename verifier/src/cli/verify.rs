@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use sealift_spec::name::UnitId;
+use sealift_spec::text::Count;
 use sealift_spec::{Digest, limit};
 use serde_json::json;
 
@@ -48,8 +49,10 @@ pub(super) fn run(arguments: &Verify, process: &mut Process<'_>) -> Result<Exit,
     process.say(format_args!("  root      version {}, expires {}", trust.root_version(), trust.expires()));
     let count = bundle.manifest().units().len();
     process.say(format_args!(
-        "  contains  {count} migrations, {} reviewed for this environment, {} applied",
-        units.reviewed, units.applied
+        "  contains  {}, {} reviewed for this environment, {} applied",
+        Count(count as u64, "migration"),
+        units.reviewed,
+        units.applied
     ));
     process.data(
         "accepted",
