@@ -14,7 +14,7 @@ use sealift_spec::container::{Container, ContainerKind};
 use sealift_spec::envelope::{Envelope, Signature};
 use sealift_spec::history::Happening;
 use sealift_spec::key::PublicKey;
-use sealift_spec::statement::{Permit, Statement};
+use sealift_spec::statement::{self, Permit, PredicateKind, Statement};
 use sealift_spec::{Digest, Timestamp};
 use sealift_tests::command::{Command, Outcome};
 use sealift_tests::server::{Database, Engine, one_of_each, postgresql, sqlite};
@@ -24,6 +24,13 @@ use sealift_tests::story::{RULES, Story};
 struct Guarded {
     story: Story,
     trust: &'static str,
+}
+
+/// Whether a line of a history is the envelope of a permit.
+fn is_permit(line: &str) -> bool {
+    let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+    let envelope = line["data"]["body"].as_str().map(|body| Envelope::read(body.as_bytes()).expect("an envelope"));
+    envelope.is_some_and(|envelope| statement::kind(envelope.payload()) == Some(PredicateKind::Permit))
 }
 
 impl Guarded {
@@ -58,6 +65,19 @@ impl Guarded {
         let audit = if writes { "--audit audit.jsonl" } else { "" };
         let line = format!("{line} {place} --database main --url {url} {audit}");
         Command::new("sealift-runner").folder(story.home()).line(&line)
+    }
+
+    /// Judges audit log and history offline, with those lines of the history that are wanted.
+    fn audit(&self, wanted: &dyn Fn(&str) -> bool) -> Outcome {
+        let story = &self.story;
+        let url = story.database.socket_url.as_ref().unwrap_or(&story.database.url);
+        let history = Command::new("sealift-runner").folder(story.home()).line(&format!("history --json --url {url}"));
+        let history = history.run().expect(0);
+        let lines = history.stdout.lines().filter(|line| wanted(line)).map(|line| format!("{line}\n"));
+        story.write("history.jsonl", &lines.collect::<String>());
+        let trust = format!("--trust {} --root-sha256 {}", self.trust, story.root_of(self.trust));
+        let line = format!("audit audit.jsonl --history history.jsonl {trust}");
+        Command::new("sealift-verifier").folder(story.home()).line(&line).run()
     }
 
     fn runner(&self, line: &str) -> Outcome {
@@ -219,6 +239,13 @@ fn a_permit_is_for_one_run() {
         let _ = guarded.runner("rebind --bundle 2.sealift --permit rebind.json").expect(0);
         guarded.refused("rebind --bundle 2.sealift --permit rebind.json", "the permit is spent");
         guarded.refused("apply --bundle 2.sealift --permit old.json", "the permit is for database");
+
+        // An auditor finds every run, release and permit; and misses a permit that is not there.
+        let audit = guarded.audit(&|_| true).expect(0);
+        let words = "4 runs have their intent and outcome, 6 releases and permits verify";
+        assert!(audit.stdout.contains(words), "{}", audit.text());
+        let audit = guarded.audit(&|line| !is_permit(line)).expect(1);
+        assert!(audit.stderr.contains("error: unverifiable: the envelope of permit"), "{}", audit.text());
     }
 }
 

@@ -264,7 +264,6 @@ pub struct Compared {
 struct Told<'l> {
     intent: Option<&'l Record>,
     outcome: Option<&'l Record>,
-    last: Option<Timestamp>,
 }
 
 /// Compares logs with the history of one database, and judges the envelopes that it holds.
@@ -285,7 +284,6 @@ pub fn compare(logs: &[Log], listing: &Listing, archive: &Archive) -> Result<Com
         }
         let last = hosts.entry(&record.host).or_default();
         *last = (*last).max(Some(record.at));
-        run.last = Some(record.at);
     }
     runs(history, &told, &hosts, &mut compared)?;
     lost(history, &told)?;
@@ -352,7 +350,9 @@ fn lost(history: &History, told: &BTreeMap<&Label, Told<'_>>) -> Result<(), Doub
     let mut heads: BTreeSet<Digest> = [sealift_spec::history::genesis()].into();
     for event in history.events() {
         match &event.event {
-            Happening::Bound { database, .. } | Happening::Rebound { database, .. } => drop(ids.insert(database)),
+            Happening::Bound { database, .. } | Happening::Rebound { database, .. } => {
+                ids.insert(database);
+            }
             _ => {}
         }
         heads.insert(event.digest());
