@@ -22,14 +22,13 @@ impl Agent {
     fn start(folder: &Path) -> Self {
         let socket = folder.join("agent");
         let child = Program::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn();
-        let child = child.expect("ssh-agent runs (Debian package `openssh-client`)");
-        for _ in 0..200 {
-            if socket.exists() {
-                return Self { child, socket };
-            }
+        let agent = Self { child: child.expect("ssh-agent runs (Debian package `openssh-client`)"), socket };
+        let wait = |_| {
             std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("ssh-agent makes no socket at {}", socket.display());
+            agent.socket.exists()
+        };
+        assert!((0..200).any(wait), "ssh-agent makes no socket at {}", agent.socket.display());
+        agent
     }
 
     fn add(&self, arguments: &[&Path]) {
