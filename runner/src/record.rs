@@ -114,6 +114,9 @@ impl RecordKey {
     }
 }
 
+/// One half of a key pair.
+type Half = [u8; 32];
+
 /// What is left of an SSH structure.
 struct Rest<'b>(&'b [u8]);
 
@@ -163,7 +166,7 @@ fn unarmored(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 }
 
 /// The secret half of the one key in an unencrypted file, and its public half as the file states it, three times.
-fn halves(mut rest: Rest<'_>) -> Option<(Zeroizing<[u8; 32]>, [[u8; 32]; 3])> {
+fn halves(mut rest: Rest<'_>) -> Option<(Zeroizing<Half>, [Half; 3])> {
     const KIND: &[u8] = b"ssh-ed25519";
     if !rest.string()?.is_empty() || rest.number()? != 1 {
         return None;
