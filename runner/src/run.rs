@@ -188,8 +188,10 @@ pub struct Status {
     pub binding: Option<Binding>,
     /// What is applied, in the order in which it was.
     pub applied: Vec<AppliedUnit>,
-    /// What `apply` would run, in order.
+    /// What `apply` would run forwards, in order.
     pub pending: Vec<UnitId>,
+    /// What `apply` would revert, because the target is without it, in order.
+    pub withdrawn: Vec<UnitId>,
     /// Pending units that stay so because they were reverted.
     pub held: Vec<UnitId>,
     /// The script that was interrupted, if one was.

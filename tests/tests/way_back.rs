@@ -32,6 +32,9 @@ fn a_newer_release_with_an_earlier_target_reverts_by_signed_downs() {
         let at = |words: &str| plan.stdout.find(words).unwrap_or_else(|| panic!("no `{words}` in {}", plan.text()));
         assert!(at("1. 3 data  down") < at("2. 2 index  down"), "{}", plan.text());
         assert_eq!(story.database.schema(), full);
+        let status = story.runner("status", "back.sealift").expect(0);
+        assert!(status.stdout.contains("pending      0\n"), "{}", status.text());
+        assert!(status.stdout.contains("withdrawn    2\n  3  data\n  2  index\n"), "{}", status.text());
         // In steps, too.
         let step = story.runner("apply --steps 1", "back.sealift").expect(0);
         assert!(step.stdout.contains("reverted 1 and applied 0"), "{}", step.text());

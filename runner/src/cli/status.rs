@@ -22,7 +22,7 @@ pub(super) fn run(host: &Host, around: &Surroundings, process: &mut Process<'_>)
 }
 
 fn show(status: &Status, manifest: &Manifest, process: &mut Process<'_>) {
-    let Status { server, binding, applied, pending, held, running, sequence, refusal } = status;
+    let Status { server, binding, applied, pending, withdrawn, held, running, sequence, refusal } = status;
     let release = manifest.release();
     process.say(format_args!("server       {} {}", server.flavour, server.version));
     match binding {
@@ -80,6 +80,7 @@ fn show(status: &Status, manifest: &Manifest, process: &mut Process<'_>) {
     }
     list("pending", pending, process);
     list("held", held, process);
+    list("withdrawn", withdrawn, process);
     if let Some(refusal) = refusal {
         process.warn(format_args!("`apply` would be refused: {refusal}"));
         if let Some(hint) = refusal.hint() {

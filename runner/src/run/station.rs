@@ -2,7 +2,7 @@
 
 use sealift_spec::audit::{Note, Result as End};
 use sealift_spec::history::{Binding, History};
-use sealift_spec::manifest::Manifest;
+use sealift_spec::manifest::{Direction, Manifest};
 use sealift_spec::name::{Label, Name};
 use sealift_verifier::bundle::VerifiedBundle;
 use sealift_verifier::listing::Evidence;
@@ -78,12 +78,16 @@ pub(super) async fn status<E: Engine>(
         Ok(plan) => (Some(plan), None),
         Err(refusal) => (None, Some(refusal)),
     };
-    let steps = plan.iter().flat_map(|plan| plan.steps());
+    let steps = |direction| {
+        let steps = plan.iter().flat_map(|plan| plan.steps()).filter(move |step| step.work().direction() == direction);
+        steps.map(|step| step.id().clone()).collect()
+    };
     Ok(Status {
         server,
         binding: history.binding().cloned(),
         applied: history.applied().to_vec(),
-        pending: steps.map(|step| step.id().clone()).collect(),
+        pending: steps(Direction::Up),
+        withdrawn: steps(Direction::Down),
         held: plan.iter().flat_map(|plan| plan.held()).cloned().collect(),
         running: history.running().cloned(),
         sequence: history.sequence(),
