@@ -8,6 +8,7 @@
 //! the checkpoint beside the log must be of a beginning of it, or nothing is signed and nothing runs. Deliberately not here:
 //! whether that checkpoint's signature is right, which an auditor judges with the policy at hand.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -15,10 +16,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
-use sealift_spec::Timestamp;
 use sealift_spec::audit::{self, AuditError, Head, Note, Record};
 use sealift_spec::checkpoint::{CHECKPOINT, Checkpoint, CheckpointError, Origin, SignedCheckpoint, Tree};
 use sealift_spec::name::Label;
+use sealift_spec::{Digest, Timestamp};
 use sealift_verifier::file;
 
 use crate::operator::Operator;
@@ -127,6 +128,10 @@ pub struct AuditLog {
     origin: Option<Origin>,
     tree: Tree,
     key: Option<RecordKey>,
+    /// The database of each run that has begun and not ended.
+    runs: BTreeMap<Label, Label>,
+    /// The newest history event that the log knows of each database.
+    heads: BTreeMap<Label, Digest>,
 }
 
 /// Where the newest checkpoint of a log lies: beside it, as `NAME.checkpoint`.
@@ -169,8 +174,18 @@ impl AuditLog {
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         }
         let (head, tree) = (Head::default(), Tree::default());
-        let mut log =
-            Self { file, path: path.to_owned(), head, size: 0, repaired: None, origin: None, tree, key: None };
+        let mut log = Self {
+            file,
+            path: path.to_owned(),
+            head,
+            size: 0,
+            repaired: None,
+            origin: None,
+            tree,
+            key: None,
+            runs: BTreeMap::new(),
+            heads: BTreeMap::new(),
+        };
         log.locked(Self::catch_up)?;
         Ok(log)
     }
@@ -190,6 +205,11 @@ impl AuditLog {
     /// The end of the log, as of the last look.
     pub fn head(&self) -> Head {
         self.head
+    }
+
+    /// The newest history event that this log knows of a database; its history must still hold it.
+    pub fn knows(&self, database: &Label) -> Option<Digest> {
+        self.heads.get(database).copied()
     }
 
     /// How many bytes of a torn last line were cut off when the log was opened, if any were.
@@ -260,6 +280,19 @@ impl AuditLog {
     fn took(&mut self, records: &[Record], lines: &[u8], head: Head) {
         if self.head.seq == 0 {
             self.origin = records.first().and_then(Origin::of);
+        }
+        for record in records {
+            match &record.note {
+                Note::Intent { database, head, .. } => {
+                    self.runs.insert(record.run.clone(), database.clone());
+                    self.heads.insert(database.clone(), *head);
+                }
+                Note::Outcome { head, .. } => {
+                    if let Some(database) = self.runs.remove(&record.run) {
+                        self.heads.insert(database, *head);
+                    }
+                }
+            }
         }
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             self.tree.push(line.strip_suffix(b"\n").unwrap_or(line));

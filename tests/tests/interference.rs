@@ -47,3 +47,19 @@ fn a_row_that_is_swallowed_or_changed_is_no_success() {
         }
     }
 }
+
+#[test]
+fn a_history_that_lost_its_end_is_noticed_by_the_host() {
+    for database in [postgresql().fresh_database(), mariadb().fresh_database(), sqlite()] {
+        let story = Story::new(database);
+        story.three_migrations();
+        let bundle = story.release(1);
+        let _ = story.runner("apply --steps 2", &bundle).expect(0);
+        let _ = story.runner("apply", &bundle).expect(0);
+        let table = if story.database.engine == Engine::Postgresql { "sealift.history" } else { "sealift_history" };
+        story.database.execute(&format!("DELETE FROM {table} WHERE seq > 3;"));
+        let refused = story.runner("apply", &bundle).expect(1);
+        assert!(refused.stderr.contains("the history ends before event"), "{}", refused.text());
+        assert!(refused.stderr.contains("`rebind`"), "{}", refused.text());
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use sealift_spec::Digest;
 use sealift_spec::Timestamp;
 use sealift_spec::history::HistoryError;
 use sealift_spec::manifest::{Flavour, ServerVersion};
@@ -59,6 +60,11 @@ pub enum RunError {
     ReadOnly(ReadOnly),
     /// The database has objects and no history.
     NotEmpty,
+    /// The history ends before an event that the audit log of this host knows.
+    Shortened {
+        /// The event.
+        head: Digest,
+    },
     /// The history was tampered with, or is no history.
     History(HistoryError),
     /// The credentials were sealed for another database than the one that answers.
@@ -111,6 +117,12 @@ impl fmt::Display for RunError {
             Self::ReadOnly(ReadOnly::Replica) => f.write_str("the server is a replica and takes no changes"),
             Self::ReadOnly(ReadOnly::Setting) => f.write_str("the server or database is set to read-only"),
             Self::NotEmpty => f.write_str("the database has objects already, and no history of ours"),
+            Self::Shortened { head } => write!(
+                f,
+                "the history ends before event {}, which the audit log of this host knows: rows were removed, or the \
+                 database was restored",
+                head.short()
+            ),
             Self::History(source) => write!(f, "{source}"),
             Self::OtherDatabase { signed, found: Some(found) } => {
                 write!(f, "the credentials are for database `{signed}`, the database that answers is `{found}`")
@@ -197,6 +209,7 @@ impl RunError {
             | Self::TooOld { .. }
             | Self::ReadOnly(_)
             | Self::NotEmpty
+            | Self::Shortened { .. }
             | Self::OtherDatabase { .. }
             | Self::UnknownDatabase { .. }
             | Self::History(_) => Exit::No,
@@ -224,6 +237,9 @@ impl RunError {
             Self::ReadOnly(ReadOnly::Replica) => "connect to the primary".to_owned(),
             Self::NotEmpty => {
                 "the first run needs an empty database; check that this is the one that was meant".to_owned()
+            }
+            Self::Shortened { .. } => {
+                "a restore that was meant is told with `rebind`; else compare both with `sealift-verifier audit`".to_owned()
             }
             Self::OtherDatabase { .. } => {
                 "check which database this is; after a restore or for a clone that was meant, `rebind` gives it a new id, \

@@ -1,5 +1,6 @@
 //! The stations of a run over any engine.
 
+use sealift_spec::Digest;
 use sealift_spec::audit::{Note, Result as End};
 use sealift_spec::history::{Binding, History};
 use sealift_spec::manifest::{Direction, Manifest};
@@ -129,6 +130,7 @@ pub(super) async fn change<E: Engine>(
     }
     let mut lock = Lock::take(engine, bundle.manifest().project(), caller.lock_wait, observer).await?;
     recognise(id.as_ref(), caller, lock.history(), goal)?;
+    remember(audit.as_deref(), lock.history(), goal)?;
     // The second judgement of time: waiting for the lock may have taken a while.
     believe(caller, lock.history(), audit.as_deref())?;
     let (now, not_after) = ((caller.clock)(), release.statement().not_after.min(trust.expires()));
@@ -270,6 +272,17 @@ async fn unused<E: Engine>(engine: &mut E, history: &History) -> Result<(), RunE
         return Err(RunError::NotEmpty);
     }
     Ok(())
+}
+
+/// Whether the history still holds what the audit log of this host knows of it. A chain alone does not show that its end is
+/// missing. A restored copy is told by `rebind`, which gives it an id that the log does not know yet.
+fn remember(audit: Option<&AuditLog>, history: &History, goal: &Goal) -> Result<(), RunError> {
+    let known = history.binding().and_then(|binding| audit?.knows(&binding.database));
+    let holds = |head: Digest| history.head() == head || history.events().iter().any(|event| event.previous == head);
+    match known.filter(|head| *goal != Goal::Rebind && !holds(*head)) {
+        Some(head) => Err(RunError::Shortened { head }),
+        None => Ok(()),
+    }
 }
 
 /// Whether the clock can be believed beside what history and audit log say.
