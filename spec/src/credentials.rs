@@ -187,7 +187,8 @@ mod tests {
 
     #[test]
     fn kinds_of_recipients_are_read_from_the_header_alone() {
-        let plugin = b"age-encryption.org/v1\n-> X25519 abc\nabc\n-> x-grease a\n-> yubikey abc\nabc\n--- abc\n-> not one";
+        let plugin =
+            b"age-encryption.org/v1\n-> X25519 abc\nabc\n-> x-grease a\n-> yubikey abc\nabc\n--- abc\n-> not one";
         assert_eq!(recipient_kinds(plugin), ["X25519", "yubikey"]);
     }
 }

@@ -210,7 +210,10 @@ impl fmt::Display for PlanError {
                  what its session held is gone"
             ),
             Self::Progress { id, done, count } => {
-                write!(f, "history says that {done} of the statements of migration `{id}` have run, the script has {count}")
+                write!(
+                    f,
+                    "history says that {done} of the statements of migration `{id}` have run, the script has {count}"
+                )
             }
         }
     }

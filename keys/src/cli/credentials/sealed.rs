@@ -120,11 +120,10 @@ fn verify(
 ) -> Result<VerifiedCredentials, Failure> {
     let trust = Trust::verify(&TrustFiles::read(trust)?, root, 0, now)?;
     let file = SealedFile::read(path, SEALED)?;
-    verified::verify(file, &trust, &Expected { project, environment, now })
-        .map_err(|error| {
-            let hint = error.credentials_hint().map(str::to_owned);
-            Failure { hint, ..Failure::from(error) }.context(format!("{} rejected", path.display()))
-        })
+    verified::verify(file, &trust, &Expected { project, environment, now }).map_err(|error| {
+        let hint = error.credentials_hint().map(str::to_owned);
+        Failure { hint, ..Failure::from(error) }.context(format!("{} rejected", path.display()))
+    })
 }
 
 /// For whom a file says it is: verifying compares it with the rest of the signed part, which is the same.
