@@ -19,6 +19,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use sealift_spec::audit::{self, AuditError, Head, Note, Record};
 use sealift_spec::checkpoint::{CHECKPOINT, Checkpoint, CheckpointError, Origin, SignedCheckpoint, Tree};
 use sealift_spec::name::Label;
+use sealift_spec::statement::FIRST_USE;
 use sealift_spec::{Digest, Timestamp};
 use sealift_verifier::file;
 
@@ -132,6 +133,8 @@ pub struct AuditLog {
     runs: BTreeMap<Label, Label>,
     /// The newest history event that the log knows of each database.
     heads: BTreeMap<Label, Digest>,
+    /// The same after runs that gave a database its id, by run: the log could not name the database before they ended.
+    first: BTreeMap<Label, Digest>,
 }
 
 /// Where the newest checkpoint of a log lies: beside it, as `NAME.checkpoint`.
@@ -184,6 +187,7 @@ impl AuditLog {
             tree,
             key: None,
             runs: BTreeMap::new(),
+            first: BTreeMap::new(),
             heads: BTreeMap::new(),
         };
         log.locked(Self::catch_up)?;
@@ -210,6 +214,11 @@ impl AuditLog {
     /// The newest history event that this log knows of a database; its history must still hold it.
     pub fn knows(&self, database: &Label) -> Option<Digest> {
         self.heads.get(database).copied()
+    }
+
+    /// The same for a database that has seen one run only: the newest event of the run that gave it its id.
+    pub fn knows_first(&self, run: &Label) -> Option<Digest> {
+        self.first.get(run).copied()
     }
 
     /// How many bytes of a torn last line were cut off when the log was opened, if any were.
@@ -287,11 +296,15 @@ impl AuditLog {
                     self.runs.insert(record.run.clone(), database.clone());
                     self.heads.insert(database.clone(), *head);
                 }
-                Note::Outcome { head, .. } => {
-                    if let Some(database) = self.runs.remove(&record.run) {
+                Note::Outcome { head, .. } => match self.runs.remove(&record.run) {
+                    Some(database) if database.as_str() == FIRST_USE => {
+                        self.first.insert(record.run.clone(), *head);
+                    }
+                    Some(database) => {
                         self.heads.insert(database, *head);
                     }
-                }
+                    None => {}
+                },
             }
         }
         for line in lines.split_inclusive(|byte| *byte == b'\n') {

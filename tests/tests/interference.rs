@@ -54,7 +54,10 @@ fn a_history_that_lost_its_end_is_noticed_by_the_host() {
         let story = Story::new(database);
         story.three_migrations();
         let bundle = story.release(1);
-        let _ = story.runner("apply --steps 2", &bundle).expect(0);
+        // In one run or in two: the first one does not know the database's id when it begins.
+        if story.database.engine == Engine::Sqlite {
+            let _ = story.runner("apply --steps 2", &bundle).expect(0);
+        }
         let _ = story.runner("apply", &bundle).expect(0);
         let table = if story.database.engine == Engine::Postgresql { "sealift.history" } else { "sealift_history" };
         story.database.execute(&format!("DELETE FROM {table} WHERE seq > 3;"));

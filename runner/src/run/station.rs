@@ -277,7 +277,10 @@ async fn unused<E: Engine>(engine: &mut E, history: &History) -> Result<(), RunE
 /// Whether the history still holds what the audit log of this host knows of it. A chain alone does not show that its end is
 /// missing. A restored copy is told by `rebind`, which gives it an id that the log does not know yet.
 fn remember(audit: Option<&AuditLog>, history: &History, goal: &Goal) -> Result<(), RunError> {
-    let known = history.binding().and_then(|binding| audit?.knows(&binding.database));
+    let known = history.binding().zip(audit).and_then(|(binding, audit)| {
+        let first = || audit.knows_first(&history.events().first()?.run);
+        audit.knows(&binding.database).or_else(first)
+    });
     let holds = |head: Digest| history.head() == head || history.events().iter().any(|event| event.previous == head);
     match known.filter(|head| *goal != Goal::Rebind && !holds(*head)) {
         Some(head) => Err(RunError::Shortened { head }),

@@ -104,7 +104,7 @@ fn one(
         (Some(Vouched { size, key }), _) => {
             process.say(format_args!("  the first {size} are signed by record key {key}"));
         }
-        (None, None) if archive.signs() && count > 0 => {
+        (None, None) if archive.signs() => {
             let reason = format!("there is no checkpoint beside {name}, and the policy has record keys");
             return Err(Doubt::Unverifiable { reason });
         }
